@@ -181,14 +181,13 @@ class OpenBatch(Generic[Item]):
             batch.add(span, items[start:stop], part if self._keep_records else ())
             last = stop == len(items)
             # A part may be committed alone. It must not be reported with the timestamps of the records after it.
-            own = timestamps if last or timestamps is None else timestamps_of(part)
+            own = timestamps if last or timestamps is None else timestamps_of(part, timestamps.highest_ms)
             assignment.watermark.extend(batch.token, end if last else part[-1].offset() + 1, own)
             if not last or len(batch.items) >= limits.records or batch.bytes >= limits.bytes:
                 self.cut()
             start = stop
 
 
-def timestamps_of(records: Sequence[BufferedRecord]) -> Timestamps:
-    """Return the timestamps of at least one record."""
-    times = [record.timestamp()[1] for record in records]
-    return Timestamps(records[-1].timestamp()[0], min(times), max(times))
+def timestamps_of(records: Sequence[BufferedRecord], near_until_ms: int) -> Timestamps:
+    """Return the timestamps of at least one record. Those above `near_until_ms` are far in the future."""
+    return Timestamps.of(records[-1].timestamp()[0], [record.timestamp()[1] for record in records], near_until_ms)

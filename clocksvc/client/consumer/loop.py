@@ -31,6 +31,7 @@ from clocksvc.client.consumer.plan import LoopOptions
 from clocksvc.client.consumer.processing import Processing, Run, pass_on
 from clocksvc.client.consumer.reporting import ProgressReporter, observe, topic_partitions
 from clocksvc.client.consumer.stats import ConsumerStats
+from clocksvc.client.progress import DEFAULT_MAX_FUTURE_MS
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.interfaces.consumer_group import ConsumerGroup
 from clocksvc.interfaces.dead_letters import DeadLetters
@@ -273,8 +274,9 @@ class ConsumerLoop(Generic[Item]):
 
     def _pass_on(self, processed: Iterable[Any]) -> None:
         reports = self._parts.reporter is not None
+        near_until_ms = self._time.now_ms() + DEFAULT_MAX_FUTURE_MS if reports else None
         for one in processed:
-            pass_on(self.machine, one, self.stats, timestamps=reports)
+            pass_on(self.machine, one, self.stats, near_until_ms)
 
     # -- actions ------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from clocksvc.client.consumer.assignment import Assignment
 from clocksvc.client.consumer.batches import timestamps_of
 from clocksvc.client.consumer.machine import ConsumerMachine
 from clocksvc.client.consumer.stats import ConsumerStats
+from clocksvc.client.consumer.watermark import Timestamps
 from clocksvc.client.message import is_heartbeat
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.dead_letters import Cause, cause_of
@@ -82,17 +83,21 @@ def process_records(process: Process[Item], records: Sequence[Any]) -> tuple[lis
 
 
 def pass_on(
-    machine: ConsumerMachine[Item], processed: Processed[Item], stats: ConsumerStats, *, timestamps: bool
+    machine: ConsumerMachine[Item], processed: Processed[Item], stats: ConsumerStats, near_until_ms: int | None
 ) -> None:
     """Pass the results of a run to the machine.
 
     Args:
-        timestamps: True if there is a reporter.
+        near_until_ms: timestamps above it are far in the future; None if there is no reporter.
     """
     (assignment, records), results, plain = processed
     end = records[-1].offset() + 1
+
+    def times(part: Sequence[Any]) -> Timestamps | None:
+        return None if near_until_ms is None else timestamps_of(part, near_until_ms)
+
     if plain:
-        machine.received(assignment, results, records, end, timestamps_of(records) if timestamps else None)
+        machine.received(assignment, results, records, end, times(records))
         return
     items: list[Item] = []
     kept: list[Any] = []
@@ -101,14 +106,14 @@ def pass_on(
     def pass_part(stop: int, end: int) -> None:
         if stop > first:
             part = records[first:stop]
-            machine.received(assignment, items, kept, end, timestamps_of(part) if timestamps else None)
+            machine.received(assignment, items, kept, end, times(part))
 
     for index, (record, result) in enumerate(zip(records, results, strict=True)):
         if isinstance(result, Poison):
             pass_part(index, record.offset())
             items, kept, first = [], [], index + 1
             stats.poison_total += 1
-            machine.poisoned(assignment, record, result.cause, timestamps_of([record]) if timestamps else None)
+            machine.poisoned(assignment, record, result.cause, times([record]))
         elif result is HEARTBEAT:
             stats.heartbeats_total += 1
         elif result is not None:

@@ -63,10 +63,12 @@ def topic_partitions(partitions: Iterable[Partition]) -> Sequence[TopicPartition
 
 
 def observe(reporter: ProgressReporter, partition: Partition, timestamps: Timestamps) -> None:
-    """Observe committed records of one partition: the lowest and the highest timestamp.
+    """Observe committed records of one partition: the lowest and the highest timestamp, and one far in the future.
 
     The lowest one shows the reporter that there were late records. It counts one of them, not each.
     """
-    if timestamps.lowest_ms < timestamps.highest_ms:
-        reporter.observe_message(_CommittedRecord(partition, (timestamps.type, timestamps.lowest_ms)))
-    reporter.observe_message(_CommittedRecord(partition, (timestamps.type, timestamps.highest_ms)))
+    kind, lowest_ms, highest_ms, far_ms = timestamps
+    observed = [lowest_ms, highest_ms] if lowest_ms < highest_ms else [highest_ms]
+    for at_ms in (*observed, far_ms):
+        if at_ms >= -1:
+            reporter.observe_message(_CommittedRecord(partition, (kind, at_ms)))

@@ -153,7 +153,7 @@ class TablePartition(Generic[V]):
             if key not in self.contents:
                 self._call(self._on_change, key, old, None)
         for key, new in list(self.contents.items()):
-            if (old_value := before.get(key)) != new:
+            if _differ(old_value := before.get(key), new):
                 self._call(self._on_change, key, old_value, new)
 
     def _call(self, on_change: OnChange[V], key: bytes, old: V | None, new: V | None) -> None:
@@ -170,6 +170,13 @@ class TablePartition(Generic[V]):
         self.newest_unreadable[key] = self.last_unreadable
         if len(self.newest_unreadable) > MAX_UNREADABLE:
             del self.newest_unreadable[next(iter(self.newest_unreadable))]
+
+
+def _differ(old: object, new: object) -> bool:
+    try:
+        return bool(old != new)
+    except Exception:
+        return True  # values without a comparison, such as arrays
 
 
 def _shown(value: object) -> str:

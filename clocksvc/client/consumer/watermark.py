@@ -5,24 +5,46 @@ by one: a segment is a sequence of records that are done together, because they 
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
+
+_BELOW_ALL, _ABOVE_ALL = -2, 2**63
 
 
 class Timestamps(NamedTuple):
     """The timestamps of a sequence of records of one partition.
 
+    Timestamps that are so far in the future that they may be rejected are kept apart: they must not hide the others.
+
     Attributes:
         type: the timestamp type of the last record, as in confluent-kafka.
-        lowest_ms, highest_ms: milliseconds since the epoch; -1 for a record without a timestamp.
+        lowest_ms, highest_ms: milliseconds since the epoch; -1 for a record without a timestamp. `highest_ms` is below
+            -1 if all records are far in the future.
+        far_ms: the highest one of those far in the future; below -1 if there is none.
     """
 
     type: int
     lowest_ms: int
     highest_ms: int
+    far_ms: int = _BELOW_ALL
+
+    @classmethod
+    def of(cls, timestamp_type: int, times: Sequence[int], near_until_ms: int) -> "Timestamps":
+        """Return at least one timestamp. Those above `near_until_ms` are far in the future."""
+        highest_ms = max(times)
+        if highest_ms <= near_until_ms:
+            return cls(timestamp_type, min(times), highest_ms)
+        near = [one for one in times if one <= near_until_ms]
+        return cls(timestamp_type, min(near, default=_ABOVE_ALL), max(near, default=_BELOW_ALL), highest_ms)
 
     def followed_by(self, later: "Timestamps") -> "Timestamps":
         """Return the timestamps of both sequences. `later` has the records that follow."""
-        return Timestamps(later.type, min(self.lowest_ms, later.lowest_ms), max(self.highest_ms, later.highest_ms))
+        return Timestamps(
+            later.type,
+            min(self.lowest_ms, later.lowest_ms),
+            max(self.highest_ms, later.highest_ms),
+            max(self.far_ms, later.far_ms),
+        )
 
 
 def joined(earlier: Timestamps | None, later: Timestamps | None) -> Timestamps | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from clocksvc import Reporter
 from clocksvc.client.consumer.flush_threads import FinishedFlush, FlushThreads
 from clocksvc.client.consumer.health import TOUCH_INTERVAL_S, HealthFile
 from clocksvc.client.consumer.loop import BUSY_WAIT_S, CHECK_INTERVAL_S, ConsumerLoop, LoopParts
@@ -16,7 +17,7 @@ from clocksvc.client.consumer.plan import LoopOptions
 from clocksvc.client.consumer.processing import InlineProcessing
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.consumer_group import GroupListener
-from clocksvc.testing import ManualTime
+from clocksvc.testing import InMemoryClock, ManualTime
 from tests.unit.client.consumer.records import ORDERS, Record, machine_options
 from tests.waiting import eventually
 
@@ -149,6 +150,59 @@ def test_while_a_batch_waits_for_a_flush_the_loop_waits_for_it_too() -> None:
     loop.step()
 
     assert (group.waits[-1], executor.waits[-1]) == (0.0, BUSY_WAIT_S)
+
+
+class InlineExecutor(SlowExecutor):
+    """Flushes run at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done: list[FinishedFlush] = []
+
+    def submit(self, flush_id: int, call: Callable[[], object]) -> None:
+        self._done.append(FinishedFlush(flush_id, call(), None))
+
+    def finished(self, timeout_s: float) -> Sequence[FinishedFlush]:
+        found, self._done = self._done, []
+        return found
+
+
+def test_a_timestamp_far_in_the_future_does_not_hide_the_others_of_its_commit() -> None:
+    """It is rejected. If each commit had such a record, and a late one, the clock would never advance."""
+    clock = InMemoryClock(topic="orders", now="2026-11-22T12:30:00Z")
+    reporter = Reporter(
+        "memory://", "clock", group="group", topic="orders", sink=clock.store, time=clock.time, start=False
+    )
+    clock.settle()
+    reporter.step()
+    group = OneRecord()
+    parts = LoopParts(
+        group=group,
+        processing=InlineProcessing(lambda message: message),
+        executor=InlineExecutor(),
+        dead_letters=None,
+        reporter=reporter,
+        time=clock.time,
+        rng=random.Random(1),
+    )
+    options = LoopOptions(machine=machine_options(records=2), revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
+    loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
+    loop.subscribe(["orders"])
+    now_ms, offset = clock.time.now_ms(), 0
+
+    for minute in (-20, -19, -18):
+        times = [now_ms - 3_600_000, now_ms + 86_400_000, now_ms + minute * 60_000, now_ms + 86_400_000]
+        group.records = [Record(offset + index, timestamp_ms=at_ms) for index, at_ms in enumerate(times)]
+        offset += len(times)
+        for _ in range(4):
+            loop.step()
+            clock.time.advance(0.5)
+            reporter.step()
+            clock.settle()
+
+    assert clock.ticks()[-1].at_ms == now_ms - 18 * 60_000
+    loop.close()
+    reporter.close()
 
 
 def test_the_loop_itself_can_be_stuck() -> None:

@@ -33,7 +33,7 @@ class Driven(ConsumerMachine[Record]):
         records = [Record(offset, b"x" * size) for offset in offsets]
         assignment = self.assignment(ORDERS)
         assert assignment is not None
-        self.received(assignment, records, records, offsets[-1] + 1, timestamps_of(records))
+        self.received(assignment, records, records, offsets[-1] + 1, timestamps_of(records, 2**62))
 
     def after(self, seconds: float = 0.0) -> list[Any]:
         """The actions after some time."""

@@ -88,7 +88,9 @@ class World:
         self.received[partition] += records
         with_items = [record for record in records if self.rng.random() < 0.8]
         self.done[partition] |= {record.offset() for record in records if record not in with_items}
-        self.machine.received(assignment, with_items, with_items, records[-1].offset() + 1, timestamps_of(records))
+        self.machine.received(
+            assignment, with_items, with_items, records[-1].offset() + 1, timestamps_of(records, 2**62)
+        )
         if self.rng.random() < 0.2:
             self.poison(partition, assignment)
 
@@ -97,7 +99,7 @@ class World:
         self.next_offset[partition] += 1
         record = Record(self.next_offset[partition] - 1, partition=partition)
         self.received[partition].append(record)
-        self.machine.poisoned(assignment, record, CAUSE, timestamps_of([record]))
+        self.machine.poisoned(assignment, record, CAUSE, timestamps_of([record], 2**62))
 
     def end_flush(self) -> None:
         """Any running flush ends, in any order."""

@@ -134,6 +134,24 @@ def test_an_equal_value_is_no_change_in_a_reload() -> None:
     assert calls == [b"a", b"b"]
 
 
+def test_values_that_cant_be_compared_count_as_changes_in_a_reload() -> None:
+    """For example arrays of numpy. An exception here would make the table load the partition again, for ever."""
+
+    class Array:
+        def __ne__(self, other: object) -> bool:
+            raise ValueError("the truth value of an array is ambiguous")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    calls: list[bytes] = []
+    partition = TablePartition(3, lambda record: Array(), lambda key, old, new: calls.append(key))
+    for _ in range(2):
+        partition.load(OffsetBounds(0, 2))
+        partition.apply(records_of([(b"a", b"1", 1)]))
+
+    assert (partition.loaded, calls) == (True, [b"a", b"a"])
+
+
 def test_a_reload_is_complete_after_its_last_change() -> None:
     """While `on_change` gets the differences, the partition has the new contents, and does not count as loaded yet."""
     seen: list[tuple[bool, dict[bytes, str]]] = []
