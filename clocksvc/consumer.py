@@ -5,10 +5,11 @@ metrics of consumers.
 """
 
 from clocksvc.client.consumer.buffered_consumer import BufferedConsumer
-from clocksvc.client.consumer.compacted_table import CompactedTable, TableCounts, TableProgress, TableState
+from clocksvc.client.consumer.compacted_table import CompactedTable
 from clocksvc.client.consumer.retry import RetryPolicy
 from clocksvc.client.consumer.stats import ConsumerStats
 from clocksvc.client.consumer.table_partition import PartitionProgress, Unreadable
+from clocksvc.client.consumer.table_state import TableCounts, TableProgress, TableState
 from clocksvc.interfaces.compacted_topic import TableRecord
 from clocksvc.metrics.consumer_collector import ConsumerCollector
 

@@ -34,21 +34,24 @@ class Delivery(NamedTuple):
     """The outcome of one dead letter.
 
     Attributes:
-        letter: the number that was given to `send`.
+        letter_id: the id that was given to `send`.
         failure: why it was not delivered; None if all in-sync replicas have it.
     """
 
-    letter: int
+    letter_id: int
     failure: str | None
 
 
 class DeadLetters(Protocol):
     """Sends records to the dead-letter topic. Only one thread may use it."""
 
-    def send(self, letter: int, record: ConsumedRecord, cause: Cause) -> None:
+    def send(self, letter_id: int, record: ConsumedRecord, cause: Cause) -> None:
         """Send a record with its key, value, headers and timestamp, and with its origin and cause in further headers.
 
-        Does not block. Never raises: a failure is a delivery.
+        Does not block. Never raises: a failure is an outcome of `deliveries`.
+
+        Args:
+            letter_id: identifies the outcome.
         """
 
     def deliveries(self, timeout_s: float = 0.0) -> Sequence[Delivery]:

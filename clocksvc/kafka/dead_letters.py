@@ -18,7 +18,7 @@ from clocksvc.kafka.client import (
 )
 
 _PREFIX = "__streams.errors."
-_MOST_CHARACTERS = 8_000
+_MAX_CHARACTERS = 8_000
 """A longer text of a header is cut, so that the record does not exceed the topic's limit only because of its cause."""
 _MESSAGE_TIMEOUT_MS = 30_000
 _CONSUMER_ONLY = (
@@ -29,9 +29,13 @@ _CONSUMER_ONLY = (
     "group.",
     "heartbeat.",
     "isolation.",
-    "max.p",
+    "max.partition.",
+    "max.poll.",
+    "partition.assignment.",
+    "queued.",
+    "session.",
 )
-_CONSUMER_ONLY_TOO = ("partition.assignment.", "queued.", "session.")
+"""The beginnings of settings that a producer does not have."""
 
 
 class KafkaDeadLetters:
@@ -51,9 +55,7 @@ class KafkaDeadLetters:
         self._acls = {"Topic": f"Write on topic {topic}"}
         self._deliveries: list[Delivery] = []
         self._unanswered = 0
-        shared = {
-            name: value for name, value in settings.items() if not name.startswith(_CONSUMER_ONLY + _CONSUMER_ONLY_TOO)
-        }
+        shared = {name: value for name, value in settings.items() if not name.startswith(_CONSUMER_ONLY)}
         own = client_settings(
             shared,
             bootstrap_servers=bootstrap_servers,
@@ -81,7 +83,7 @@ class KafkaDeadLetters:
             reason = explain_missing_acl(error.str(), self._acls)
             raise InvalidValue("dead_letters", self._topic, f"wanted a topic that exists ({reason})")
 
-    def send(self, letter: int, record: ConsumedRecord, cause: Cause) -> None:
+    def send(self, letter_id: int, record: ConsumedRecord, cause: Cause) -> None:
         timestamp_type, timestamp_ms = record.timestamp()
         self._unanswered += 1
         try:
@@ -91,12 +93,12 @@ class KafkaDeadLetters:
                 record.key(),
                 headers=[*(record.headers() or ()), *_error_headers(record, cause)],
                 timestamp=0 if timestamp_type == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
-                on_delivery=lambda error, _: self._on_delivery(letter, error),
+                on_delivery=lambda error, _: self._on_delivery(letter_id, error),
             )
         except KafkaException as raised:
-            self._on_delivery(letter, error_of(raised))
+            self._on_delivery(letter_id, error_of(raised))
         except BufferError as raised:
-            self._answered(letter, str(raised))
+            self._answered(letter_id, str(raised))
 
     def deliveries(self, timeout_s: float = 0.0) -> Sequence[Delivery]:
         if self._unanswered:
@@ -108,12 +110,12 @@ class KafkaDeadLetters:
         self._producer.flush(timeout_s)
         self._producer.purge(blocking=False)
 
-    def _on_delivery(self, letter: int, error: KafkaError | None) -> None:
-        self._answered(letter, None if error is None else explain_missing_acl(error.str(), self._acls))
+    def _on_delivery(self, letter_id: int, error: KafkaError | None) -> None:
+        self._answered(letter_id, None if error is None else explain_missing_acl(error.str(), self._acls))
 
-    def _answered(self, letter: int, failure: str | None) -> None:
+    def _answered(self, letter_id: int, failure: str | None) -> None:
         self._unanswered -= 1
-        self._deliveries.append(Delivery(letter, failure))
+        self._deliveries.append(Delivery(letter_id, failure))
 
 
 def _error_headers(record: ConsumedRecord, cause: Cause) -> list[tuple[str, bytes]]:
@@ -130,4 +132,4 @@ def _error_headers(record: ConsumedRecord, cause: Cause) -> list[tuple[str, byte
 
 def _encode(text: str) -> bytes:
     # The end of a stack trace has the cause.
-    return text[-_MOST_CHARACTERS:].encode(errors="backslashreplace")
+    return text[-_MAX_CHARACTERS:].encode(errors="backslashreplace")

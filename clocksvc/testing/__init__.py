@@ -5,7 +5,8 @@
     clock.report(1, "2026-11-22T12:01:03Z")
     assert [tick.at_ms for tick in clock.ticks()] == [...]
 
-An InMemoryClock needs no server. Its methods do not block. A ConsumerRun runs a BufferedConsumer: see there.
+An InMemoryClock needs no server. Its methods do not block. A ConsumerRun runs a BufferedConsumer
+step by step.
 """
 
 from clocksvc.testing.consumer.explore import Explored

@@ -275,7 +275,7 @@ class BufferedStrategy(ProcessingStrategy[Any], Generic[Item]):
         self._closed = True
 
     def join(self, timeout: float | None = None) -> None:
-        """Flush and commit what was submitted, for up to `timeout` seconds. The rest is dropped, and read again."""
+        """Flush and commit what was submitted, for up to `timeout` seconds. The rest is discarded, and read again."""
         core, partitions = self._core, self._partitions
         deadline = None if timeout is None else self._time.monotonic() + timeout
         while True:
@@ -291,7 +291,7 @@ class BufferedStrategy(ProcessingStrategy[Any], Generic[Item]):
                 break
             core.step(min(left_s, BUSY_WAIT_S))
         if not core.is_settled(partitions):
-            logger.warning("messages that are not flushed after %s s are dropped, and read again", timeout)
+            logger.warning("messages that are not flushed after %s s are discarded, and read again", timeout)
         self.forget()
         self._next_step.close()
         self._next_step.join(None if deadline is None else max(0.0, deadline - self._time.monotonic()))

@@ -211,7 +211,7 @@ class ReportingConsumer(Consumer[KafkaPayload]):
         self._consumer.seek(offsets)
         return value is not None and value.partition in offsets
 
-    # -- without a change ---------------------------------------------------------------------------------------------
+    # -- passed on unchanged ------------------------------------------------------------------------------------------
 
     def unsubscribe(self) -> None:
         self._consumer.unsubscribe()

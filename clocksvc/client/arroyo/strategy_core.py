@@ -79,11 +79,11 @@ class _Running(NamedTuple):
 
 
 class StrategyCore(Generic[Item]):
-    """Fills and flushes batches. It lives longer than one assignment, so that a late flush of an earlier one is known.
+    """Fills and flushes batches. It is used for all assignments, so a late flush of an earlier one is recognized.
 
     Attributes:
         machine: the state machine.
-        error: why nothing can be flushed any more; None unless this is so.
+        error: why nothing can be flushed any more; None if flushes are possible.
 
     Args:
         flush: called with a batch, or with a batch and the state. It runs in the executor.

@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 _RETRY = RetryPolicy()
 CHECK_TIMEOUT_S = 5.0
-"""How long `run` waits for the answer whether the dead-letter topic exists."""
+"""How long `run` waits for an answer about the dead-letter topic. Without an answer, the topic is not checked."""
 
 
 class _Given(NamedTuple):
@@ -65,8 +65,9 @@ class BufferedConsumer(Generic[Item]):
     the error. A batch of one item can't be searched: its record is sent to `dead_letters`.
 
     **Rebalances.** Before a partition moves to another consumer, its records are flushed and committed, for up to
-    `revoke_timeout_seconds`. What is not done then is dropped, and the other consumer processes it again. Eager and
-    cooperative assignors and the protocol of KIP-848 (`"group.protocol": "consumer"`) are supported.
+    `revoke_timeout_seconds`. Records that are not done then are discarded, and the other consumer processes
+    them again. Eager and cooperative assignors and the protocol of KIP-848 (`"group.protocol": "consumer"`) are
+    supported.
 
     **Back-pressure.** If `flush` is slower than the topic, the buffer fills up to its bounds. Then no records are
     consumed, and after one second the partitions are paused, until half of the buffer is free.
@@ -99,8 +100,9 @@ class BufferedConsumer(Generic[Item]):
         retry: the attempts of `flush`, and of sending a dead letter, and the delays in between.
         dead_letters: the dead-letter topic. It must exist.
         reporter: a Reporter, or a similar object. It is not closed.
-        commit_interval_seconds: the shortest time between two commits, and so between two reports.
-        revoke_timeout_seconds: see above. 0 to drop at once what is not flushed.
+        commit_interval_seconds: the shortest time between two commits, and so between two reports. It is 0.1 s at most
+            while partitions that run ahead are paused.
+        revoke_timeout_seconds: see above. 0 to discard at once what is not flushed.
         drain_timeout_seconds: how long `run` waits after `stop` or SIGTERM until everything is flushed and committed.
         stuck_after_seconds: if a flush runs longer than this, its stack is logged, and the consumer is not healthy.
         health_file: a file that is touched every 5 s while the consumer is healthy.

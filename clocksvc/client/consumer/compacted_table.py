@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from clocksvc.client.consumer.table_follower import TableFollower, _logger
+from clocksvc.client.consumer.table_follower import TableFollower, logger
 from clocksvc.client.consumer.table_partition import Decode, OnChange, PartitionProgress, Unreadable
+from clocksvc.client.consumer.table_state import TableCounts, TableProgress, TableState
 from clocksvc.errors import InvalidValue, TableUnavailable
 from clocksvc.interfaces.compacted_topic import CompactedTopic
 from clocksvc.interfaces.time import SystemTime, Time
@@ -21,62 +22,6 @@ _inherited: list[object] = []
 """Clients of a parent process. They are kept for ever, because librdkafka would wait for threads that do not exist."""
 
 
-class TableProgress(NamedTuple):
-    """How far a table is read. `partitions` are in the order of their numbers."""
-
-    partitions: tuple[PartitionProgress, ...]
-
-    @property
-    def records(self) -> int:
-        """The number of records read since the table was created."""
-        return sum(partition.records for partition in self.partitions)
-
-    @property
-    def left(self) -> int:
-        """The number of offsets up to the ends: at most so many records are left."""
-        return sum(partition.left for partition in self.partitions)
-
-    @property
-    def fraction(self) -> float:
-        """The part of all offsets that was read: 0 to 1. 1 if there are none."""
-        offsets = sum(partition.end - partition.begin for partition in self.partitions)
-        return 1.0 if offsets <= 0 else min(1.0, 1 - self.left / offsets)
-
-
-class TableState(NamedTuple):
-    """Whether a table follows its topic.
-
-    Attributes:
-        status: `loading` until all partitions were read to their ends, then `ready`; `unavailable` while records can't
-            be read, although the contents can; `closed`.
-        since_ms: when a problem began, or when the last one ended (ms since the epoch).
-        problem: why records can't be read; None if there is no known problem.
-    """
-
-    status: str
-    since_ms: int
-    problem: str | None
-
-
-class TableCounts(NamedTuple):
-    """Counters since the table was created, for metrics.
-
-    Attributes:
-        records: records that were read, also tombstones and unreadable ones.
-        unreadable: records without a key, or for which `decode` raised an exception.
-        change_errors: exceptions of `on_change`.
-        reloads: how many times a partition was loaded again.
-        crashes: unexpected errors of the table's thread. All partitions are loaded again after each.
-    """
-
-    records: int
-    tombstones: int
-    unreadable: int
-    change_errors: int
-    reloads: int
-    crashes: int
-
-
 class CompactedTable(Generic[V]):
     """The newest value of each key of a compacted topic, read from Kafka by one thread. Thread-safe.
 
@@ -84,11 +29,11 @@ class CompactedTable(Generic[V]):
     is ready, and follows the topic. It never commits offsets and joins no group, so any number of processes can have
     the same table. Only committed records count. A record without a value (a tombstone) deletes its key.
 
-    If Kafka can't be reached, the table keeps its contents and tries again with back-offs of up to 5 s; `state` has the
-    reason and the beginning. Partitions that are added to the topic are read, too. If the topic is recreated or
+    If Kafka can't be reached, the table keeps its contents and tries again with back-offs of up to 5 s. `state` has the
+    reason, and since when. Partitions that are added to the topic are read, too. If the topic is recreated or
     truncated, or if this process was away for longer than `delete.retention.ms`, partitions are loaded again, with an
-    ERROR in the log (`clocksvc.table`). They keep their contents until this is complete. `on_change` then gets the
-    differences.
+    ERROR in the log (`clocksvc.table`). They keep their contents until this is complete. Then
+    `on_change` is called for the keys that differ.
 
     After a fork, the table in the child process has the contents of that moment and does not follow the topic. Create a
     table in each process.
@@ -153,7 +98,7 @@ class CompactedTable(Generic[V]):
         self._thread = WorkerThread(
             f"clocksvc-table-{topic}",
             self.step,
-            log=_logger,
+            log=logger,
             extra={"topic": topic},
             wake=self._wake,
             on_crash=self._follower.restart,
@@ -227,8 +172,8 @@ class CompactedTable(Generic[V]):
     def read_to_end(self, partition: int, timeout_s: float = 10.0) -> int:
         """Ask for a partition's present end, and wait until the table has all records before it.
 
-        Everything that was acknowledged before this call is then in the table. Records behind an open transaction
-        become readable only after this transaction has ended. Blocks for up to `timeout_s` seconds, and if brokers do
+        Then the table has everything that was acknowledged before this call. Records behind an open transaction can be
+        read only after this transaction has ended. Blocks for up to `timeout_s` seconds, and if brokers do
         not answer, for a few seconds more.
 
         Returns:
@@ -393,7 +338,7 @@ class CompactedTable(Generic[V]):
 
 def _open_kafka(topic: str, settings: Mapping[str, Any]) -> Callable[[], CompactedTopic]:
     def open_source() -> CompactedTopic:
-        # Only here, because consumers that report by Redis or HTTP need no Kafka client of Python.
+        # Imported here, because consumers that report by Redis or HTTP need no Kafka client of Python.
         from clocksvc.kafka.compacted_topic import KafkaCompactedTopic
 
         return KafkaCompactedTopic(topic, settings)

@@ -40,14 +40,20 @@ class Flush(Generic[Item]):
         due_at: when the next attempt is due, in seconds.
         started_at: when the present or last attempt began, in seconds.
         error: the error of the last failed attempt.
+
+    Args:
+        retry: the attempts with all items of the batch.
+        search: True to search the batch for the items that fail, after the last of these attempts.
+        rng: the source of random numbers for the jitter of retries.
+        now: the present time in seconds.
     """
 
-    def __init__(self, batch: Batch[Item], retry: RetryPolicy, isolate: bool, rng: random.Random, now: float) -> None:
+    def __init__(self, batch: Batch[Item], retry: RetryPolicy, search: bool, rng: random.Random, now: float) -> None:
         self.batch = batch
         self.attempt = 1
         self.due_at = self.started_at = now
         self.error: BaseException | None = None
-        self._retry, self._isolate, self._rng = retry, isolate, rng
+        self._retry, self._search, self._rng = retry, search, rng
         self._any_flushed = False
         self._assignments: list[Assignment] | None = None  # of each item; None unless the batch is searched
         self._parts: list[Sequence[int]] = []
@@ -57,7 +63,7 @@ class Flush(Generic[Item]):
     def stops_consumer(self) -> bool:
         """True if the batch can't be flushed, and the cause is not a record. Call this after the last attempt."""
         active = sum(assignment.active for assignment in self.batch.assignments())
-        return not self._any_flushed and active > (1 if self._isolate else 0)
+        return not self._any_flushed and active > (1 if self._search else 0)
 
     def start(self, now: float) -> list[Item]:
         """Begin an attempt. Returns the items to flush; [] if their partitions have all been revoked or lost."""
@@ -87,7 +93,7 @@ class Flush(Generic[Item]):
                 self.due_at = now + self._retry.delay_s(self.attempt, self._rng)
                 self.attempt += 1
                 return False
-            if not self._isolate:
+            if not self._search:
                 return True
             self._assignments = self.batch.assignments()
         part = self._parts.pop()
@@ -120,13 +126,17 @@ class FlushSlots(Generic[Item]):
         waiting: full batches, in the order in which they were cut.
         running: the attempts in progress, by their ids.
         delayed: the flushes that wait for their next attempt.
+
+    Args:
+        slots: the number of batches that are flushed at the same time.
+        retry, search, rng: see Flush.
     """
 
-    def __init__(self, slots: int, retry: RetryPolicy, isolate: bool, rng: random.Random) -> None:
+    def __init__(self, slots: int, retry: RetryPolicy, search: bool, rng: random.Random) -> None:
         self.waiting: deque[Batch[Item]] = deque()
         self.running: dict[int, Flush[Item]] = {}
         self.delayed: list[Flush[Item]] = []
-        self._slots, self._retry, self._isolate, self._rng = slots, retry, isolate, rng
+        self._slots, self._retry, self._search, self._rng = slots, retry, search, rng
         self._last_id = 0
         self._closed = False
 
@@ -146,12 +156,12 @@ class FlushSlots(Generic[Item]):
         return min((flush.due_at for flush in self.delayed), default=None)
 
     def start_due(self, now: float) -> Iterator[tuple[int, Flush[Item], list[Item]]]:
-        """Begin all attempts that are due. Yields their id, flush and items. [] means that the flush has ended."""
+        """Begin all attempts that are due. Yields the id, the flush and its items; [] if it has no items any more."""
         due = [flush for flush in self.delayed if flush.due_at <= now]
         if due:
             self.delayed = [flush for flush in self.delayed if flush.due_at > now]
         while self.waiting and len(self.running) + len(self.delayed) + len(due) < self._slots and not self._closed:
-            due.append(Flush(self.waiting.popleft(), self._retry, self._isolate, self._rng, now))
+            due.append(Flush(self.waiting.popleft(), self._retry, self._search, self._rng, now))
         for flush in due:
             self._last_id += 1
             items = flush.start(now)

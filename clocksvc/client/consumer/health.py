@@ -6,7 +6,7 @@ from typing import NamedTuple
 TOUCH_INTERVAL_S = 5.0
 """How often the health file is touched. Celery's workers use the same interval."""
 LOOP_STUCK_AFTER_S = 60.0
-"""A loop that was not passed for this time is stuck, for example because `process` hangs."""
+"""The loop is stuck if one pass takes longer than this, for example because `process` hangs."""
 
 
 class Health(NamedTuple):

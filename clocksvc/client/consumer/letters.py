@@ -54,26 +54,26 @@ class Letters:
     def take_due(self, now: float) -> Iterator[tuple[int, Letter]]:
         """Yield the letters that must be sent now, with their ids."""
         while self._due and self._due[0][0] <= now:
-            _, number = heappop(self._due)
-            if number in self._letters:
-                yield number, self._letters[number]
+            _, letter_id = heappop(self._due)
+            if letter_id in self._letters:
+                yield letter_id, self._letters[letter_id]
 
-    def delivered(self, number: int) -> Letter | None:
+    def delivered(self, letter_id: int) -> Letter | None:
         """A letter was delivered. Returns it; None if the id is unknown, because its assignment has ended."""
-        letter = self._letters.pop(number, None)
+        letter = self._letters.pop(letter_id, None)
         if letter is not None:
             self._undelivered[letter.token] -= 1
         return letter
 
-    def failed(self, number: int, now: float) -> Letter | None:
-        """A letter was not delivered. Returns it if there is no further attempt."""
-        letter = self._letters.get(number)
+    def failed(self, letter_id: int, now: float) -> Letter | None:
+        """A letter was not delivered. Returns it if there is no further attempt; otherwise None."""
+        letter = self._letters.get(letter_id)
         if letter is None:
             return None
         letter.failures += 1
         if self._retry.exhausted(letter.failures):
             return letter
-        heappush(self._due, (now + self._retry.delay_s(letter.failures, self._rng), number))
+        heappush(self._due, (now + self._retry.delay_s(letter.failures, self._rng), letter_id))
         return None
 
     def is_done(self, token: int) -> bool:
@@ -91,5 +91,5 @@ class Letters:
 
     def remove_inactive(self) -> list[Letter]:
         """Remove and return the letters of assignments that have ended."""
-        ended = [number for number, letter in self._letters.items() if not letter.assignment.active]
-        return [letter for number in ended if (letter := self.delivered(number)) is not None]
+        ended = [letter_id for letter_id, letter in self._letters.items() if not letter.assignment.active]
+        return [letter for letter_id in ended if (letter := self.delivered(letter_id)) is not None]

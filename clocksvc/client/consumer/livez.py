@@ -18,12 +18,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        # That of HTTPServer asks DNS for the name of the host, which can block for seconds.
+        # HTTPServer.server_bind asks DNS for the name of the host, which can block for seconds.
         TCPServer.server_bind(self)
 
 
 class LivezServer:
-    """An HTTP server in a thread. It knows only this path.
+    """An HTTP server in a thread. Other paths than `/livez` get the status 404.
 
     Attributes:
         port: the port, also if 0 was given.

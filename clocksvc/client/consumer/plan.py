@@ -1,4 +1,4 @@
-"""What the author of a consumer gives: functions and options."""
+"""The functions and options of a consumer, as its author gives them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class MachineOptions:
         slots: the number of batches that are flushed at the same time. 1 keeps them in order.
         retry: the attempts of a flush, and of the delivery of a dead letter.
         dead_letters: True if there is a dead-letter topic.
-        commit_interval_s: the time between two commits, except before a partition is revoked and at the end.
+        commit_interval_s: the shortest time between two commits, except before a partition is revoked and at the end.
     """
 
     batch: BatchLimits
@@ -81,7 +81,7 @@ class LoopOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConsumerPlan(Generic[Item]):
-    """What the author of a consumer gives: the same for each process of the consumer, and for tests of it.
+    """The functions and options of a consumer. They are the same for each of its processes, and for its tests.
 
     Attributes:
         topics: the names of the topics.

@@ -1,4 +1,4 @@
-"""Calls the author's function in a pool of processes, with the order of each partition kept."""
+"""Calls the author's function in a pool of processes. The results of each partition keep their order."""
 
 import pickle
 import signal
@@ -20,7 +20,7 @@ MOST_RECORDS = 200
 
 
 class PlainRecord(NamedTuple):
-    """A record in another process, with the methods of confluent-kafka's message, which can't be pickled."""
+    """A copy of a record for another process, with the same methods: confluent-kafka's messages can't be pickled."""
 
     fields: tuple[Any, ...]
 
@@ -107,13 +107,13 @@ class ProcessPool(Generic[Item]):
             run, future = self._parts.popleft()
             self._records -= len(run.records)
             try:
-                results, plain = future.result()
+                results, all_items = future.result()
             except BrokenProcessPool as error:
                 raise self._broken(error) from error
             except BaseException as error:  # an item that can't be pickled, or SystemExit
                 self._forget_all()
                 raise ConsumerFailed(f"the results of `process` can't be received: {error!r}") from error
-            found.append(Processed(run, results, plain))
+            found.append(Processed(run, results, all_items))
         return found
 
     def close(self) -> None:
@@ -145,10 +145,10 @@ def _begin_worker(process: Process[Any]) -> None:
 
 
 def _process_part(records: Sequence[PlainRecord]) -> tuple[list[Any], bool]:
-    results, plain = process_records(_process, records)
-    if not plain:
+    results, all_items = process_records(_process, records)
+    if not all_items:
         # An exception may not be picklable. Its text and stack are.
         results = [
             Poison(result.cause._replace(error=None)) if isinstance(result, Poison) else result for result in results
         ]
-    return results, plain
+    return results, all_items

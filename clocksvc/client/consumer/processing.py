@@ -34,12 +34,12 @@ class Processed(NamedTuple, Generic[Item]):
     """A run with the result of each record: an item, None, a Poison, or HEARTBEAT.
 
     Attributes:
-        plain: True if each result is an item.
+        all_items: True if each result is an item.
     """
 
     run: Run
     results: Sequence[Any]
-    plain: bool
+    all_items: bool
 
 
 class _Mark(Enum):
@@ -52,8 +52,8 @@ HEARTBEAT = _Mark.HEARTBEAT
 
 def process_run(process: Process[Item], run: Run) -> Processed[Item]:
     """Call the author's function for each record that is not a heartbeat."""
-    results, plain = process_records(process, run.records)
-    return Processed(run, results, plain)
+    results, all_items = process_records(process, run.records)
+    return Processed(run, results, all_items)
 
 
 def process_records(process: Process[Item], records: Sequence[Any]) -> tuple[list[Any], bool]:
@@ -61,10 +61,10 @@ def process_records(process: Process[Item], records: Sequence[Any]) -> tuple[lis
     headers = [record.headers() for record in records]
     if headers.count(None) != len(headers) and any(map(is_heartbeat, records)):
         call: Process[Any] = lambda record: HEARTBEAT if is_heartbeat(record) else process(record)  # noqa: E731
-        plain = False
+        all_items = False
     else:
         call = process
-        plain = True
+        all_items = True
     results: list[Any] = []
     append = results.append
     left = iter(records)
@@ -73,13 +73,13 @@ def process_records(process: Process[Item], records: Sequence[Any]) -> tuple[lis
             for record in left:
                 item = call(record)
                 if item is None:
-                    plain = False
+                    all_items = False
                 append(item)
         except Exception as error:
             append(Poison(cause_of(error)))
-            plain = False
+            all_items = False
         else:
-            return results, plain
+            return results, all_items
 
 
 def pass_on(
@@ -90,13 +90,13 @@ def pass_on(
     Args:
         near_until_ms: timestamps above it are far in the future; None if there is no reporter.
     """
-    (assignment, records), results, plain = processed
+    (assignment, records), results, all_items = processed
     end = records[-1].offset() + 1
 
     def times(part: Sequence[Any]) -> Timestamps | None:
         return None if near_until_ms is None else timestamps_of(part, near_until_ms)
 
-    if plain:
+    if all_items:
         machine.received(assignment, results, records, end, times(records))
         return
     items: list[Item] = []

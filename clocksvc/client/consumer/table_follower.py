@@ -1,8 +1,8 @@
 """Reads a compacted topic into the contents of its partitions, step by step. One thread calls `step`.
 
 A check every 10 s asks brokers for the topic's id and the ends of its partitions. It finds added partitions and a
-recreated topic, and shows that Kafka can't be reached. A partition whose position is of no use any more is loaded again
-from its beginning, and keeps its contents meanwhile.
+recreated topic, and shows that Kafka can't be reached. A partition that can't be read on from its position is loaded
+again from its beginning, and keeps its contents meanwhile.
 """
 
 import logging
@@ -23,14 +23,14 @@ V = TypeVar("V")
 
 CHECK_INTERVAL_S = 10.0
 CHECK_PAUSE_S = 0.5
-"""The shortest time between two checks, if the first one did not help."""
+"""The shortest time from a check to one that `check_soon` requests."""
 POLL_S = 0.1
 DELETE_RETENTION_MS = 86_400_000
 """Kafka's default of `delete.retention.ms`, if the setting can't be read."""
 MIN_GAP_S = 60.0
 """A shorter `delete.retention.ms` counts as this, because otherwise a table could reload all the time."""
 
-_logger = logging.getLogger("clocksvc.table")
+logger = logging.getLogger("clocksvc.table")
 _partition_of = methodcaller("partition")
 
 
@@ -61,7 +61,7 @@ class TableFollower(Generic[V]):
         self._open_source, self.source = open_source, open_source()
         self._decode, self._on_change = decode, on_change
         self._backoff = Backoff(CONNECTION, rng)
-        self._lines = RepeatedLines(_logger)
+        self._lines = RepeatedLines(logger)
         self.partitions: Mapping[int, TablePartition[V]] = {}
         self.topic_id: str | None = None
         self.ready = False
@@ -138,7 +138,7 @@ class TableFollower(Generic[V]):
         if found is None:
             return f"topic {self._topic!r} does not exist"
         if found.id != self.topic_id:
-            self._learn(self.source.cleanup_settings())
+            self._use_settings(self.source.cleanup_settings())
             if self.topic_id is not None:
                 self._reload.update(dict.fromkeys(self.partitions, "the topic was recreated: its id has changed"))
             self.topic_id = found.id
@@ -151,11 +151,11 @@ class TableFollower(Generic[V]):
             return f"topic {self._topic!r} has {found.partitions} partitions, and no partition {missing[0]}"
         return next((f"partition {number}: {reason}" for number, reason in found.failures.items()), None)
 
-    def _learn(self, settings: CleanupSettings) -> None:
+    def _use_settings(self, settings: CleanupSettings) -> None:
         retention_ms = DELETE_RETENTION_MS if settings.delete_retention_ms is None else settings.delete_retention_ms
         self._max_gap_s = max(MIN_GAP_S, retention_ms / 1000)
         if settings.policy is not None and "compact" not in settings.policy:
-            _logger.warning(
+            logger.warning(
                 "topic %s is not compacted (cleanup.policy=%s): Kafka deletes records of keys that are still in use, "
                 "and a table that is loaded later does not have them",
                 self._topic,
@@ -163,7 +163,7 @@ class TableFollower(Generic[V]):
             )
 
     def _restart_partitions(self, found: Mapping[int, OffsetBounds], now: float) -> None:
-        """Start partitions that are new, or whose position is of no use any more."""
+        """Start partitions that are new, or can't be read on from their position."""
         starting: dict[int, OffsetBounds] = {}
         for number, bounds in found.items():
             partition = self.partitions.get(number)
@@ -175,7 +175,7 @@ class TableFollower(Generic[V]):
                         self._at_end_s[number] = now
                     continue
                 self.reloads += 1
-                _logger.error(
+                logger.error(
                     "partition %d of topic %s is loaded again from its beginning, and keeps its contents meanwhile: %s",
                     number,
                     self._topic,
@@ -286,7 +286,7 @@ class TableFollower(Generic[V]):
             self.problem_since_ms = self._time.now_ms()
             if problem is None:
                 self._lines.clear()
-                _logger.info("topic %s can be read again", self._topic)
+                logger.info("topic %s can be read again", self._topic)
         self.problem = problem
         if problem is not None:
             text = f"topic {self._topic} can't be read, the table keeps its contents: {problem}"

@@ -1,1 +1,1 @@
-"""ConsumerRun: a consumer with Kafka, threads and time in the hands of a test, and the exploration of interleavings."""
+"""ConsumerRun: a consumer whose Kafka, threads and time a test controls, and the exploration of interleavings."""

@@ -25,7 +25,7 @@ class TaggedItem(NamedTuple):
 
 
 class ManualExecutor:
-    """Implements `FlushExecutor`. The run decides when a flush has its effect, and gives its result later.
+    """Implements `FlushExecutor`. The run decides when a flush has its effect, and when the consumer gets its result.
 
     Attributes:
         running: flushes that were submitted, in this order, by the consumer's id.
@@ -106,7 +106,7 @@ class ManualDeadLetters:
     """Implements `DeadLetters`.
 
     Attributes:
-        sent: the letters without an answer, by the consumer's number.
+        sent: the letters without an answer, by the consumer's id.
     """
 
     def __init__(self, process: "Process") -> None:
@@ -114,30 +114,34 @@ class ManualDeadLetters:
         self._process = process
         self._answers: list[Delivery] = []
 
-    def send(self, letter: int, record: Any, cause: Cause) -> None:
+    def send(self, letter_id: int, record: Any, cause: Cause) -> None:
         world = self._process.world
         world.tell(lambda: f"the consumer sends the dead letter of {record.delivery.stored}: {cause.message}")
         world.judge.dead_letter_sent(record.delivery)
-        self.sent[letter] = DeadLetter(record, cause)
+        self.sent[letter_id] = DeadLetter(record, cause)
 
     def deliveries(self, timeout_s: float = 0.0) -> Sequence[Delivery]:
-        for letter in [letter for letter in self.sent if self._process.world.policy.answers_dead_letter()]:
-            self.answer(letter)
+        for letter_id in [each for each in self.sent if self._process.world.policy.answers_dead_letter()]:
+            self.answer(letter_id)
         found, self._answers = self._answers, []
         return found
 
     def close(self, timeout_s: float) -> None:
         pass
 
-    def answer(self, letter: int, failure: str | None = None) -> None:
-        """The dead-letter topic answers. None: all in-sync replicas have it."""
-        world, dead_letter = self._process.world, self.sent.pop(letter)
+    def answer(self, letter_id: int, failure: str | None = None) -> None:
+        """Give the consumer the outcome of a dead letter.
+
+        Args:
+            failure: why it was not delivered; None if all in-sync replicas have it.
+        """
+        world, dead_letter = self._process.world, self.sent.pop(letter_id)
         delivery = dead_letter.message.delivery
         world.tell(lambda: f"the dead letter of {delivery.stored} {failure or 'is acknowledged'}")
         world.judge.dead_letter_answered(delivery, delivered=failure is None)
         if failure is None:
             world.dead_letters.append(dead_letter)
-        self._answers.append(Delivery(letter, failure))
+        self._answers.append(Delivery(letter_id, failure))
 
 
 class ManualReporter:

@@ -1,4 +1,4 @@
-"""`ConsumerRun`: the author's consumer, with Kafka, threads and time in the hands of a test."""
+"""`ConsumerRun`: the author's consumer, whose Kafka, threads and time a test controls."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -326,7 +326,7 @@ class ConsumerRun:
         """Run one seed of `explore`, and return its numbered steps, with the failure if there is one."""
         return Exploration(build, records, check).story(seed)
 
-    # -- what it led to -----------------------------------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------------------------------
 
     @property
     def running(self) -> Sequence[Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""One seed of an exploration: random steps with failures between any two of them, then a calm in which all is done."""
+"""One seed of an exploration: random steps with failures between any two of them, then steps without failures."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -34,21 +34,21 @@ class Storm:
     def __init__(self, run: "ConsumerRun", records: Sequence[Record | bytes], seed: int) -> None:
         self.run, self.world = run, run.world
         self.world.policy = self
-        mood, partitions = Draw(seed), sorted({partition.number for partition in self.world.logs})
-        self._records, self._fed = [_record(record, mood, partitions) for record in records], 0
-        self._draw = mood
+        draw, partitions = Draw(seed), sorted({partition.number for partition in self.world.logs})
+        self._records, self._fed = [_record(record, draw, partitions) for record in records], 0
+        self._draw = draw
         actions: list[Callable[[], None]] = []
         for action, weight, rare in _ACTIONS:
             # A seed has some kinds of trouble often and others not at all: rare combinations come sooner.
-            factor = mood.pick(_FACTORS) if rare else 1
+            factor = draw.pick(_FACTORS) if rare else 1
             actions += [getattr(self, action)] * (weight * factor)
         self._actions = actions
         self._failures_left = 0
         self._ahead: Collection[Partition] = ()
-        self._answers = mood.pick((30, 90, 100))
-        self._ends = mood.chance(50)
-        self._steps = FEWEST_STEPS + mood.below(MOST_STEPS - FEWEST_STEPS)
-        self._number = mood.number()
+        self._answers = draw.pick((30, 90, 100))
+        self._ends = draw.chance(50)
+        self._steps = FEWEST_STEPS + draw.below(MOST_STEPS - FEWEST_STEPS)
+        self._number = draw.number()
         options = run.process.plan.options
         self._age_s, self._slots = options.machine.batch.age_s, options.machine.slots
 
@@ -147,7 +147,7 @@ class Storm:
                 world.judge.hits[Interleaving.AGE_WITHOUT_SLOT] += 1
 
     def drift(self) -> None:
-        """Other partitions run ahead of the clock than before."""
+        """The partitions that run ahead of the clock change."""
         self._ahead = () if self._ahead else self._draw.some(list(self.world.logs))
         self.world.tell(lambda: f"ahead of the clock: {', '.join(map(str, self._ahead)) or 'no partition'}")
 
