@@ -26,6 +26,11 @@ COMMITS = _metric("commits_total", "counter", "Commits of offsets, by outcome: s
 UNCOMMITTED = _metric("uncommitted_records", "gauge", "Offsets between the last received record and the last commit.")
 BUFFERED = _metric("buffered_records", "gauge", "Records in the buffer whose items are not flushed.")
 BUFFERED_BYTES = _metric("buffered_bytes", "gauge", "The sum of the sizes of their values.")
+BUFFER_USED = _metric(
+    "buffer_used_ratio",
+    "gauge",
+    "The size of the buffer in records or bytes divided by its bound, whichever is higher; 1 if it is full.",
+)
 OLDEST = _metric("oldest_buffered_seconds", "gauge", "The age of the oldest item in the buffer; 0 if it is empty.")
 PARTITIONS = _metric("partitions", "gauge", "Assigned partitions.")
 PAUSED = _metric(
@@ -52,6 +57,7 @@ CONSUMER_CATALOGUE = (
     UNCOMMITTED,
     BUFFERED,
     BUFFERED_BYTES,
+    BUFFER_USED,
     OLDEST,
     PARTITIONS,
     PAUSED,

@@ -64,6 +64,7 @@ def _read(consumer: _Consumer) -> dict[Metric, _Values]:
         catalogue.UNCOMMITTED: stats.uncommitted_records,
         catalogue.BUFFERED: stats.buffered_records,
         catalogue.BUFFERED_BYTES: stats.buffered_bytes,
+        catalogue.BUFFER_USED: stats.buffer_used_ratio,
         catalogue.OLDEST: stats.oldest_buffered_seconds,
         catalogue.PARTITIONS: stats.partitions,
         catalogue.REBALANCES: stats.rebalances_total,

@@ -23,6 +23,7 @@ from helm.dashboards.parts import (
     over_time,
     page_link,
     page_variable,
+    prop,
     runbook_link,
     runbook_variable,
     steps,
@@ -101,12 +102,17 @@ def _flushes() -> Iterator[Builder[Panel]]:
 
 
 def _buffer() -> Iterator[Builder[Panel]]:
-    description = "Records in the buffer, by process. The bound is buffer_records."
-    panel = lines("Buffered records", description, "short", 8)
-    yield panel.with_target(over_time(q.together("buffered_records", "instance"), "{{instance}}"))
-    description = "The sum of the sizes of these records' values, by process. The bound is buffer_bytes."
-    panel = lines("Buffered bytes", description, "bytes", 8)
-    yield panel.with_target(over_time(q.together("buffered_bytes", "instance"), "{{instance}}"))
+    description = (
+        "The size of the buffer in records or bytes divided by its bound, whichever is higher, by process. Full all "
+        "the time: flush is slower than the topic. In a catch-up this is normal."
+    )
+    panel = lines("Buffer", description, "percentunit", 8)
+    yield panel.with_target(over_time(q.highest("buffer_used_ratio", "instance"), "{{instance}}"))
+    description = "Records in the buffers of all processes, and the sum of the sizes of their values."
+    panel = lines("Buffered records and bytes", description, "short", 8)
+    panel = panel.with_target(over_time(q.together("buffered_records"), "records"))
+    panel = panel.with_target(over_time(q.together("buffered_bytes"), "bytes", "B"))
+    yield panel.override_by_name("bytes", [prop("unit", "bytes"), prop("custom.axisPlacement", "right")])
     description = (
         "How long the oldest item has waited for its flush, by process. Normally about batch_seconds and the "
         "duration of a flush."
@@ -114,7 +120,7 @@ def _buffer() -> Iterator[Builder[Panel]]:
     panel = with_lines_at(lines("Age of the oldest item", description, "s", 8), GREEN, *_AGE_STEPS)
     yield panel.with_target(over_time(q.highest("oldest_buffered_seconds", "instance"), "{{instance}}"))
     description = (
-        "Partitions that are paused now, by reason. buffer_full: flush is slower than the topic. ahead: further ahead "
+        "Partitions that are paused now, by reason. buffer_full: no flush ended for a second. ahead: further ahead "
         "of the clock than its max_drift. draining: the consumer ends."
     )
     panel = lines("Paused partitions", description, "short")

@@ -27,6 +27,11 @@ class BufferBound:
         self._full_since: float | None = None
 
     @property
+    def used_ratio(self) -> float:
+        """The size in records or in bytes divided by its bound, whichever is higher; 1 if the buffer is full."""
+        return max(self.records / self._most_records, self.bytes / self._most_bytes)
+
+    @property
     def room(self) -> int:
         """How many more records fit, by the average size of the last ones. 0 if the buffer is full."""
         records, size = self._most_records - self.records, self._most_bytes - self.bytes

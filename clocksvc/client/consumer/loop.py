@@ -252,6 +252,7 @@ class ConsumerLoop(Generic[Item]):
         machine, stats = self.machine, self.stats
         stats.stuck_flushes, stats.flushes_running = len(self._stuck), len(self._started)
         stats.buffered_records, stats.buffered_bytes = machine.buffer.records, machine.buffer.bytes
+        stats.buffer_used_ratio = machine.buffer.used_ratio
         stats.oldest_buffered_seconds = now - min(machine.oldest_since, now)
         stats.partitions, stats.paused_partitions = machine.partitions, machine.pauses.by_reason()
         stats.pauses_total = dict(machine.pauses.totals)

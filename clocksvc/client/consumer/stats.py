@@ -29,6 +29,8 @@ class ConsumerStats:
         stuck_flushes: flushes that run longer than `stuck_after_seconds`.
         flushes_running: flushes that run.
         buffered_records, buffered_bytes: the size of the buffer.
+        buffer_used_ratio: the size of the buffer in records or in bytes divided by its bound, whichever is higher; 1 if
+            it is full.
         oldest_buffered_seconds: the age of the oldest item that is not flushed; 0 if there is none.
         partitions: assigned partitions.
         paused_partitions: assigned partitions that are paused, by reason. A partition can have several reasons.
@@ -57,6 +59,7 @@ class ConsumerStats:
     flushes_running: int = 0
     buffered_records: int = 0
     buffered_bytes: int = 0
+    buffer_used_ratio: float = 0.0
     oldest_buffered_seconds: float = 0.0
     partitions: int = 0
     paused_partitions: Mapping[str, int] = field(default_factory=dict)

@@ -47,12 +47,14 @@ SCRAPED = {
 LEADER = '(clocksvc_leader{clock="orders"} == 1)'
 NOT_YET = {
     "both replicas after the hand-over": 'sum(up{job="clocksvc"}) == 2',
+    "no dead letter": 'clocksvc_consumer_dead_letters_total{outcome="success"} == 0',
     "no late record": f'(clocksvc_late_records_total{{clock="orders"}} == 0) and on (instance) {LEADER}',
     "no refused timestamp": (
         f'(clocksvc_reports_total{{clock="orders",outcome="too_far_ahead"}} == 0) and on (instance) {LEADER}'
     ),
 }
-"""What Prometheus has scraped of the new leader before records are spoiled: an increase needs a sample before it."""
+"""What Prometheus has scraped of the consumer and the new leader before records are spoiled: an increase needs a sample
+before it."""
 LOOK_BACK_S = 3.0
 """Panels are asked for up to two seconds ago."""
 
@@ -119,8 +121,6 @@ class ScrapedInstallation:
         self.prometheus = self._all.enter_context(
             PrometheusServer(self._program, self._instances.values(), RULES, [consumer.target])
         )
-        self.until('clocksvc_consumer_dead_letters_total{outcome="success"} == 0', "a consumer without dead letters")
-        self._all.enter_context(consumer)
         self.orders.producer(0, 1, 2)
         producer = self.parcels.producer(0, 1)
         self.orders.follow(*installation.urls.values())
@@ -130,6 +130,7 @@ class ScrapedInstallation:
         self._hand_over()
         for what, expression in NOT_YET.items():
             self.until(expression, what)
+        self._all.enter_context(consumer)
         self._spoil()
         for what, expression in SCRAPED.items():
             self.until(expression, what)

@@ -205,6 +205,32 @@ def test_a_timestamp_far_in_the_future_does_not_hide_the_others_of_its_commit() 
     reporter.close()
 
 
+@pytest.mark.parametrize(("bounds", "used"), [((4, 1_000), 0.5), ((100, 16), 1.25)])
+def test_a_slow_sink_is_seen_in_the_used_part_of_the_buffer(bounds: tuple[int, int], used: float) -> None:
+    """Of records or of bytes, whichever is higher. Two records of 10 bytes wait for flushes."""
+    group, time = OneRecord(), ManualTime()
+    group.records = [Record(0, b"ten bytes."), Record(1, b"ten bytes.")]
+    parts = LoopParts(
+        group=group,
+        processing=InlineProcessing(lambda message: message),
+        executor=SlowExecutor(),
+        dead_letters=None,
+        reporter=None,
+        time=time,
+        rng=random.Random(1),
+    )
+    machine = machine_options(records=1, buffer_records=bounds[0], buffer_bytes=bounds[1])
+    options = LoopOptions(machine=machine, revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
+    loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
+    loop.subscribe(["orders"])
+    loop.step()
+    time.advance(CHECK_INTERVAL_S)
+    loop.step()
+
+    assert (loop.stats.buffered_records, loop.stats.buffered_bytes) == (2, 20)
+    assert loop.stats.buffer_used_ratio == used
+
+
 def test_the_loop_itself_can_be_stuck() -> None:
     """`health` is called by another thread, for example while `process` hangs."""
     time = ManualTime()
