@@ -63,7 +63,7 @@ def monitoring(tmp_path: Path) -> Monitoring:
     return Monitoring(tmp_path)
 
 
-def test_partitions_are_not_in_step(monitoring: Monitoring) -> None:
+def test_a_check_in_in_a_slower_partition_is_not_marked_as_missed(monitoring: Monitoring) -> None:
     """Four check-ins in three partitions. One partition is at 01:02 while the check-in of 01:01 in another one is still
     in Kafka. A clock that follows the newest record would mark it as missed."""
     monitoring.check_in(0, "01:01:10")
@@ -78,7 +78,7 @@ def test_partitions_are_not_in_step(monitoring: Monitoring) -> None:
     assert monitoring.missed() == []
 
 
-def test_the_clock_skips_a_minute(monitoring: Monitoring) -> None:
+def test_each_period_is_judged_when_the_slowest_partition_skips_a_minute(monitoring: Monitoring) -> None:
     """The slowest partition steps from 01:00 to 01:02. The tick of 01:01 comes too, so each period is judged."""
     monitoring.check_in(0, "01:01:10")
     monitoring.check_in(0, "01:02:10")
@@ -105,7 +105,7 @@ def test_a_slow_partition_delays_the_verdict_and_changes_nothing(monitoring: Mon
     assert monitoring.missed() == []
 
 
-def test_a_tick_is_handled_again_after_a_crash(monitoring: Monitoring) -> None:
+def test_a_tick_that_is_handled_again_marks_nothing_twice(monitoring: Monitoring) -> None:
     """The program that follows the clock may die after its work, and before the next tick."""
     for partition in (0, 1, 2):
         monitoring.check_in(partition, "01:02:10")
@@ -115,7 +115,7 @@ def test_a_tick_is_handled_again_after_a_crash(monitoring: Monitoring) -> None:
     assert monitoring.missed() == found == [(slug, "01:01") for slug in MONITORS]
 
 
-def test_every_order(tmp_path: Path) -> None:
+def test_no_order_of_events_skips_or_repeats_a_check_in(tmp_path: Path) -> None:
     """100 orders of flushes, errors, rebalances and crashes: each check-in is stored once, and no record is skipped."""
     records = [
         Record(b'{"status": "ok"}', number % 3, at_ms(f"01:{number:02}:00"), MONITORS[number % 3].encode())

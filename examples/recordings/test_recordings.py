@@ -81,7 +81,7 @@ def test_a_failed_write_is_repeated(run: ConsumerRun, storage: Storage) -> None:
     assert run.committed == {("recordings", 0): 2}
 
 
-def test_a_crash_between_write_and_commit(run: ConsumerRun, storage: Storage) -> None:
+def test_a_segment_is_stored_once_after_a_crash_before_its_commit(run: ConsumerRun, storage: Storage) -> None:
     """Kafka delivers the segment again, and it is stored once."""
     run.feed(segment("a1", 0))
     run.advance(1)
@@ -94,7 +94,7 @@ def test_a_crash_between_write_and_commit(run: ConsumerRun, storage: Storage) ->
     assert run.committed == {("recordings", 0): 1}
 
 
-def test_a_partition_is_taken_away_during_a_write(run: ConsumerRun, storage: Storage) -> None:
+def test_a_write_that_outlasts_its_partition_is_not_committed(run: ConsumerRun, storage: Storage) -> None:
     """A write that does not finish in time is not committed. Another process stores the segment."""
     run.feed(segment("a1", 0))
     run.advance(1)
@@ -107,7 +107,7 @@ def test_a_partition_is_taken_away_during_a_write(run: ConsumerRun, storage: Sto
     assert storage.segments() == [("a1", 0)]
 
 
-def test_every_order(tmp_path: Path) -> None:
+def test_no_order_of_events_loses_a_segment(tmp_path: Path) -> None:
     """100 orders of writes, errors, rebalances and crashes: each segment is stored, and nothing is committed before."""
     segments = [segment("a1", number) for number in range(12)]
     folders: Iterator[Path] = (tmp_path / str(number) for number in range(1_000_000))

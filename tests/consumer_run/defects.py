@@ -120,7 +120,7 @@ def revocation_commits_all() -> AbstractContextManager[object]:
 @defect("the flush of a revoked partition is not awaited, and its result is committed later", "foreign commit")
 def commit_after_revocation() -> AbstractContextManager[object]:
     class Changed(ConsumerMachine[Any]):
-        def is_settled(self, partitions: Iterable[Partition]) -> bool:
+        def are_done(self, partitions: Iterable[Partition]) -> bool:
             return True
 
         def revoked(self, partitions: Iterable[Partition]) -> None:

@@ -52,7 +52,7 @@ def open_table() -> Iterator[OpenTable]:
         table.close()
 
 
-def test_it_has_what_was_committed(topic: CompactedTopicImplementation, open_table: OpenTable) -> None:
+def test_the_table_has_committed_records_only(topic: CompactedTopicImplementation, open_table: OpenTable) -> None:
     """With transactions, aborted ones at the end, tombstones, and a partition of aborted records: ready by position."""
     topic.append(0, b"a", b"1")
     topic.append(0, b"gone", b"1")
@@ -74,7 +74,7 @@ def test_it_has_what_was_committed(topic: CompactedTopicImplementation, open_tab
     assert dict(table.items()) == {b"b": b"2", b"c": b"3"}
 
 
-def test_acknowledged_records_behind_an_open_transaction(
+def test_the_table_waits_for_records_behind_an_open_transaction(
     topic: CompactedTopicImplementation, open_table: OpenTable
 ) -> None:
     """The table waits for them, and follows what comes before them meanwhile."""
@@ -91,7 +91,7 @@ def test_acknowledged_records_behind_an_open_transaction(
     assert dict(table.items()) == {b"a": b"1", b"b": b"2", b"open": b"open"}
 
 
-def test_compaction_leaves_gaps(topic: CompactedTopicImplementation, open_table: OpenTable) -> None:
+def test_gaps_of_compaction_do_not_delay_the_table(topic: CompactedTopicImplementation, open_table: OpenTable) -> None:
     """Of many versions of two keys the newest stays. The table has fewer records than offsets."""
     for number in range(20):
         topic.append(0, b"a", b"%d" % number)
@@ -136,7 +136,7 @@ def test_a_recreated_topic_replaces_the_contents(kafka_topic: KafkaImplementatio
 
 
 @pytest.mark.servers
-def test_kafka_away(faulty_kafka: FaultyKafka) -> None:
+def test_the_table_keeps_its_contents_while_kafka_is_away(faulty_kafka: FaultyKafka) -> None:
     """The table keeps its contents, shows the problem, and goes on afterwards."""
     topic = KafkaImplementation(faulty_kafka.bootstrap)
     topic.append(0, b"a", b"1")
@@ -155,7 +155,9 @@ def test_kafka_away(faulty_kafka: FaultyKafka) -> None:
 
 
 @pytest.mark.servers
-def test_the_only_right_that_it_needs(faulty_kafka: FaultyKafka, caplog: pytest.LogCaptureFixture) -> None:
+def test_read_on_the_topic_is_the_only_right_that_a_table_needs(
+    faulty_kafka: FaultyKafka, caplog: pytest.LogCaptureFixture
+) -> None:
     """Read on the topic. The problem names it, and the table reads as soon as it may. It needs no right for a group."""
     topic = KafkaImplementation(faulty_kafka.bootstrap)
     topic.append(0, b"a", b"1")

@@ -4,7 +4,7 @@ The program is an example in another language. It reports over HTTP. Before each
 of notes, as `tests.system.evidence.read_notes` reads it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,15 @@ def run_through_rebalances(folder: Path, bootstrap: str, redis_url: str, prefix:
                 process.kill()
         notes = [read_notes([file]) for file in files]
         return Run(clock, clock.log(), notes, [process.output() for process in processes], exit_codes)
+
+
+def for_clock(program: str, clock: ClockFixture, addresses: Mapping[str, str]) -> str:
+    """The program with the topic, the group and the addresses of a test, in place of those that it shows."""
+    names = {"ingest-checkins": clock.topic, "checkins-consumer": clock.group, **addresses}
+    for shown, own in names.items():
+        assert shown in program
+        program = program.replace(shown, own)
+    return program
 
 
 def with_notes(program: str, before: str, note: str) -> str:

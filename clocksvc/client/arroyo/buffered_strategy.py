@@ -287,10 +287,10 @@ class BufferedStrategy(ProcessingStrategy[Any], Generic[Item]):
             self._next_step.poll()
             self._raise_invalid()
             left_s = BUSY_WAIT_S if deadline is None else deadline - self._time.monotonic()
-            if core.is_settled(partitions) or left_s <= 0:
+            if core.are_passed_on(partitions) or left_s <= 0:
                 break
             core.step(min(left_s, BUSY_WAIT_S))
-        if not core.is_settled(partitions):
+        if not core.are_passed_on(partitions):
             logger.warning("messages that are not flushed after %s s are discarded, and read again", timeout)
         self.forget()
         self._next_step.close()

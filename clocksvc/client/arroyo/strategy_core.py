@@ -194,9 +194,9 @@ class StrategyCore(Generic[Item]):
 
     # -- assignments --------------------------------------------------------------------------------------------------
 
-    def is_settled(self, partitions: Sequence[Partition]) -> bool:
+    def are_passed_on(self, partitions: Sequence[Partition]) -> bool:
         """True if all records of these partitions are done, and the next strategy has accepted them."""
-        return self.machine.is_settled(partitions) and not self._offsets
+        return self.machine.are_done(partitions) and not self._offsets
 
     def take_rest(self, partitions: Sequence[Partition]) -> None:
         """Make `done` return all that is done, without waiting for the next commit."""
@@ -220,7 +220,7 @@ class StrategyCore(Generic[Item]):
     def _log_stuck_flushes(self, now: float) -> None:
         for flush_id, (started_at, entries, _) in self._running.items():
             if now - started_at >= self._options.stuck_after_s:
-                text = "a flush of %d items runs since %.0f s. Its stack:\n%s"
+                text = "a flush of %d items has run for %.0f s. Its stack:\n%s"
                 stack = self._executor.stack(flush_id)
                 self._log(logging.ERROR, f"stuck {flush_id}", text, len(entries), now - started_at, stack)
 

@@ -228,12 +228,12 @@ class ConsumerLoop(Generic[Item]):
 
     def health(self) -> Health:
         """Return whether the consumer works. Any thread may call this. Does not block."""
-        problems = [f"a flush runs since {seconds:.0f} s" for seconds in list(self._stuck.values())]
+        problems = [f"a flush has run for {seconds:.0f} s" for seconds in list(self._stuck.values())]
         if self.error is not None:
             problems.append(str(self.error))
         since_pass = self._time.monotonic() - self._last_pass
         if since_pass >= LOOP_STUCK_AFTER_S:
-            problems.append(f"the consumer's loop is blocked since {since_pass:.0f} s")
+            problems.append(f"the consumer's loop has been blocked for {since_pass:.0f} s")
         return Health(tuple(problems))
 
     def _check_flushes(self, now: float) -> None:
@@ -245,7 +245,7 @@ class ConsumerLoop(Generic[Item]):
         }
         for flush_id, seconds in self._stuck.items():
             items, stack = self._started[flush_id][1], self._executor.stack(flush_id)
-            text = "a flush of %d items runs since %.0f s. Its stack:\n%s"
+            text = "a flush of %d items has run for %.0f s. Its stack:\n%s"
             self._log(logging.ERROR, f"stuck {flush_id}", text, items, seconds, stack)
 
     def _update_stats(self, now: float) -> None:
@@ -340,7 +340,7 @@ class ConsumerLoop(Generic[Item]):
         self.machine.revoked(partitions)
 
     def _in_progress(self, partitions: Sequence[Partition]) -> bool:
-        return self._parts.processing.has_runs_of(partitions) or not self.machine.is_settled(partitions)
+        return self._parts.processing.has_runs_of(partitions) or not self.machine.are_done(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.machine.lost(partitions)

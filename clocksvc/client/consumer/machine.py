@@ -100,7 +100,7 @@ class ConsumerMachine(Generic[Item]):
         """Cut the open batch now: partitions are about to be revoked."""
         self._open.cut()
 
-    def is_settled(self, partitions: Iterable[Partition]) -> bool:
+    def are_done(self, partitions: Iterable[Partition]) -> bool:
         """True if all received records of these partitions are done. They are not necessarily committed."""
         found = (self._assignments.get(partition) for partition in partitions)
         return all(one is None or one.watermark.idle for one in found)
@@ -139,7 +139,7 @@ class ConsumerMachine(Generic[Item]):
         for batch in self._slots.take_emptied():
             self._finish(batch)
         for letter in self._letters.remove_inactive():
-            self._settle(letter)
+            self._end_letter(letter)
 
     # -- records ------------------------------------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class ConsumerMachine(Generic[Item]):
         """A dead letter was acknowledged by all in-sync replicas. Unknown ids are ignored."""
         letter = self._letters.delivered(letter_id)
         if letter is not None:
-            self._settle(letter)
+            self._end_letter(letter)
 
     def dead_letter_failed(self, letter_id: int, reason: str) -> None:
         """A dead letter was not delivered. It is sent again, or the consumer ends."""
@@ -262,7 +262,7 @@ class ConsumerMachine(Generic[Item]):
         else:
             self._finish(batch)
 
-    def _settle(self, letter: Letter) -> None:
+    def _end_letter(self, letter: Letter) -> None:
         if not self._letters.is_done(letter.token):
             return
         batch = self._with_letters.pop(letter.token, None)

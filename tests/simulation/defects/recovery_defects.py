@@ -180,7 +180,7 @@ def store_of_the_log_ignored() -> Patched:
     "an emptied store keeps its id",
     Promise.NEVER_LOST,
     "foreign",
-    directed="unit/leader/test_log_owner.py::test_two_stores_with_the_same_address",
+    directed="unit/leader/test_log_owner.py::test_the_first_of_two_stores_with_the_same_address_holds",
 )
 def emptied_store_keeps_its_id() -> Patched:
     def confirm(log: int, own: Installation, mark: Any, owner: LogOwner | None, *args: Any) -> str | None:

@@ -68,9 +68,11 @@ TASKBROKER = NotRun("it downloads and builds a Rust program; the tests have a sm
 README_JOBS = Elsewhere("tests/system/beat/test_documented.py::test_the_readmes_jobs")
 SHOP = Elsewhere("tests/system/beat/test_example.py::test_the_shop")
 ADOPTED = Elsewhere("tests/system/outages/test_second_installation.py::test_a_replaced_redis_waits_for_the_operator")
-EXAMPLES_TESTS = Elsewhere("tests/system/docs/test_example_consumers.py::test_its_own_tests_pass")
-RECORDINGS = Elsewhere("tests/system/docs/test_example_consumers.py::test_recordings")
-CHECKINS = Elsewhere("tests/system/docs/test_example_consumers.py::test_checkins")
+EXAMPLES_TESTS = Elsewhere("tests/system/docs/test_example_consumers.py::test_an_examples_own_tests_pass")
+RECORDINGS = Elsewhere(
+    "tests/system/docs/test_example_consumers.py::test_the_consumer_of_recordings_runs_on_real_servers"
+)
+CHECKINS = Elsewhere("tests/system/docs/test_example_consumers.py::test_the_consumer_of_checkins_runs_on_real_servers")
 JAVA = Elsewhere("tests/system/ops/java/test_java_consumer.py::test_it_reports_through_rebalances")
 MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_without_a_lost_minute")
 SKIPPED = Elsewhere("tests/unit/cli/test_init_and_heartbeat.py::test_the_way_out_of_a_wrong_beginning")

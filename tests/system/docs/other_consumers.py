@@ -17,7 +17,7 @@ from tests.repository import ROOT
 from tests.system.clock_fixture import ClockFixture
 from tests.system.docs.blocks import blocks
 from tests.system.docs.documented_installation import TIMEOUT_S, DocumentedInstallation, quick_start
-from tests.system.rebalanced_consumers import run_through_rebalances, with_notes
+from tests.system.rebalanced_consumers import for_clock, run_through_rebalances, with_notes
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
@@ -99,17 +99,9 @@ def test_python_is_never_early(tmp_path: Path, bootstrap: str, redis_url: str, k
             f"{indent}from tests.system.evidence import append_notes\n{indent}append_notes({str(notes)!r}, {records})"
         )
         source = with_notes(block.text, before, note).replace(HANDLED_MANY, HANDLED_EACH)
-        names = {
-            "localhost:9092": bootstrap,
-            "redis://localhost:6379/0": clock.installation.report_url,
-            "ingest-checkins": clock.topic,
-            "checkins-consumer": clock.group,
-        }
-        for shown, own in names.items():
-            assert shown in source
-            source = source.replace(shown, own)
+        addresses = {"localhost:9092": bootstrap, "redis://localhost:6379/0": clock.installation.report_url}
         own_program = tmp_path / f"{notes.stem}.py"
-        own_program.write_text(source, encoding="utf-8")
+        own_program.write_text(for_clock(source, clock, addresses), encoding="utf-8")
         return ["env", f"PYTHONPATH={os.pathsep.join(map(str, packages))}", sys.executable, own_program]
 
     run = run_through_rebalances(tmp_path, bootstrap, redis_url, key_prefix, command)
@@ -124,17 +116,9 @@ def test_node_is_never_early(tmp_path: Path, bootstrap: str, redis_url: str, key
 
     def command(clock: ClockFixture, notes: Path) -> Sequence[str | Path]:
         source = with_notes((NODE / "consumer.js").read_text(encoding="utf-8"), HEARTBEAT, NOTE)
-        names = {
-            "localhost:9092": bootstrap,
-            "http://localhost:8080": clock.installation.url,
-            "ingest-checkins": clock.topic,
-            "checkins-consumer": clock.group,
-        }
-        for shown, own in names.items():
-            assert shown in source
-            source = source.replace(shown, own)
+        addresses = {"localhost:9092": bootstrap, "http://localhost:8080": clock.installation.url}
         program = tmp_path / f"{notes.stem}.js"
-        program.write_text(source, encoding="utf-8")
+        program.write_text(for_clock(source, clock, addresses), encoding="utf-8")
         return ["env", f"NOTES={notes}", "node", program]
 
     run = run_through_rebalances(tmp_path, bootstrap, redis_url, key_prefix, command)

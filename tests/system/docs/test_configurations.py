@@ -18,7 +18,7 @@ pytestmark = pytest.mark.core
 ELSEWHERE = {
     "docs/configuration.md": "tests/unit/settings/test_documented.py::test_every_documented_example_loads",
     "docs/jobs.md": "tests/system/beat/test_documented.py::test_every_configuration_loads",
-    "docs/write-a-consumer.md": "tests/system/docs/test_example_consumers.py::test_the_probes_of_a_consumer",
+    "docs/write-a-consumer.md": "tests/system/docs/test_example_consumers.py::test_the_documented_probes_answer",
 }
 """Pages whose configurations are loaded by other tests."""
 

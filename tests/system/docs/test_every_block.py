@@ -35,17 +35,17 @@ JUDGED = {
         "docs/write-a-consumer.md",
         "python",
         "orders.py",
-    ): "tests/system/docs/test_example_consumers.py::test_the_page_to_write_a_consumer",
+    ): "tests/system/docs/test_example_consumers.py::test_the_documented_consumer_writes_orders",
     (
         "docs/write-a-consumer.md",
         "python",
         "state",
-    ): "tests/system/docs/test_example_consumers.py::test_the_page_to_write_a_consumer",
+    ): "tests/system/docs/test_example_consumers.py::test_the_documented_consumer_writes_orders",
     (
         "docs/write-a-consumer.md",
         "python",
         "livez",
-    ): "tests/system/docs/test_example_consumers.py::test_the_probes_of_a_consumer",
+    ): "tests/system/docs/test_example_consumers.py::test_the_documented_probes_answer",
     ("docs/consumers.md", "python", "several"): "tests/system/docs/test_consumers.py::test_one_reporter_for_each_topic",
     (
         "docs/consumers.md",

@@ -130,7 +130,7 @@ def end(example: Example, names: Sequence[str]) -> None:
     assert [example.processes[name].wait(30) for name in names] == [0] * len(names)
 
 
-def test_the_page_to_write_a_consumer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_consumer_writes_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/write-a-consumer.md: its consumer writes orders, and its `flush` with a state inserts each customer once."""
     monkeypatch.chdir(tmp_path)
     complete, with_state, _ = blocks("docs/write-a-consumer.md", "python")
@@ -156,7 +156,7 @@ def test_the_page_to_write_a_consumer(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (sorted(customers), len(run.flushed)) == ([1, 2], 3)
 
 
-def test_the_probes_of_a_consumer(tmp_path: Path) -> None:
+def test_the_documented_probes_answer(tmp_path: Path) -> None:
     """docs/write-a-consumer.md: Kubernetes asks the address of the option, or the file; an own endpoint answers."""
     text = (ROOT / "docs" / "write-a-consumer.md").read_text(encoding="utf-8")
     by_http, by_file = (yaml.safe_load(block.text) for block in blocks("docs/write-a-consumer.md", "yaml"))
@@ -179,7 +179,7 @@ def test_the_probes_of_a_consumer(tmp_path: Path) -> None:
     assert subprocess.run(shell, capture_output=True).returncode != 0
 
     answers = []
-    for health in (Health(), Health(("a flush runs since 61 s",))):
+    for health in (Health(), Health(("a flush has run for 61 s",))):
         names: dict[str, Any] = {
             "app": FastAPI(),
             "consumer": SimpleNamespace(health=lambda health=health: health),
@@ -188,11 +188,11 @@ def test_the_probes_of_a_consumer(tmp_path: Path) -> None:
         exec(compile(blocks("docs/write-a-consumer.md", "python")[-1].text, "livez", "exec"), names)
         answer = names["livez"]()
         answers.append((answer.status_code, json.loads(answer.body)["problems"]))
-    assert answers == [(200, []), (503, ["a flush runs since 61 s"])]
+    assert answers == [(200, []), (503, ["a flush has run for 61 s"])]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_its_own_tests_pass(name: str) -> None:
+def test_an_examples_own_tests_pass(name: str) -> None:
     """As its README runs them."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", "."],
@@ -206,7 +206,7 @@ def test_its_own_tests_pass(name: str) -> None:
     assert "passed" in done.stdout
 
 
-def test_recordings(opened: Open, bootstrap: str) -> None:
+def test_the_consumer_of_recordings_runs_on_real_servers(opened: Open, bootstrap: str) -> None:
     """Segments are stored, and what can't be decoded is a dead letter. The clock ticks when they are committed."""
     example = opened("recordings")
     example.start("serve", "-m", "clocksvc.cli.main", "serve")
@@ -240,7 +240,7 @@ while True:
 """
 
 
-def test_checkins(opened: Open, bootstrap: str) -> None:
+def test_the_consumer_of_checkins_runs_on_real_servers(opened: Open, bootstrap: str) -> None:
     """Minutes without a check-in are marked, each once, and a tick is not handled twice after a restart."""
     example = opened("checkins")
     example.run("checkins.py", "add", "backup", "1")

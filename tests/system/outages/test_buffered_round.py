@@ -64,7 +64,7 @@ def judged(
 
 
 @pytest.mark.core
-def test_a_clean_sink_is_clean() -> None:
+def test_a_sink_without_errors_has_no_findings() -> None:
     """An effect of each record, before ticks and commits. A dead letter is an effect, and so is a second one."""
     late = Note(1, 4, 0, 9_000, False)
 
@@ -85,7 +85,7 @@ def test_a_clean_sink_is_clean() -> None:
     ],
     ids=["no effect", "a late dead letter", "a late effect", "a tick above all records", "a commit before the effect"],
 )
-def test_an_error_is_found(found: Callable[[], SinkFindings], names: set[str]) -> None:
+def test_each_kind_of_error_in_a_sink_is_found(found: Callable[[], SinkFindings], names: set[str]) -> None:
     """One error in a clean sink: the judge names its kind."""
     findings = found()
 

@@ -78,7 +78,7 @@ def test_the_second_installation_holds(first: Recovery, second: Installation) ->
     assert "round failed" not in (first.clock.installation.folder / "serve.log").read_text()
 
 
-def test_redis_emptied_while_no_replica_runs(first: Recovery) -> None:
+def test_a_redis_that_was_emptied_while_no_replica_ran_leads_again(first: Recovery) -> None:
     """A new process leads with the emptied Redis, because its address is the one in the log. Needs no operator."""
     installation = first.clock.installation
     installation.kill("serve")

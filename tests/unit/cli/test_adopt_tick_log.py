@@ -71,7 +71,7 @@ def test_the_logs_of_another_redis_are_adopted(tick_logs: TickLogs, capsys: Capt
     assert tick_logs.marks() == marks
 
 
-def test_it_says_which_redis_must_not_be_used_any_more(tick_logs: TickLogs, capsys: Captured) -> None:
+def test_the_replaced_redis_is_named(tick_logs: TickLogs, capsys: Captured) -> None:
     """Because its leaders would hold."""
     assert main(ADOPT) == 0
 
@@ -105,7 +105,9 @@ def test_nothing_is_adopted_if_one_log_can_not_be(
 @pytest.mark.parametrize(
     "arguments", [[*ADOPT, "checkins"], [*ADOPT, "--last-tick", "0"], ["init"], ["init", "checkins"]]
 )
-def test_wrong_usage(tick_logs: TickLogs, capsys: Captured, arguments: list[str]) -> None:
+def test_arguments_other_than_a_clock_or_all_logs_are_refused(
+    tick_logs: TickLogs, capsys: Captured, arguments: list[str]
+) -> None:
     """Either a clock and its last tick, or all logs."""
     assert main(arguments) == 2
 

@@ -104,7 +104,7 @@ def two_ticks() -> Iterator[RunningService]:
     "end",
     [by_cancelling, by_closing, by_break, by_an_error_of_the_caller, by_cancelling_a_wait, by_a_timeout_around_a_wait],
 )
-def test_the_connection_is_closed_at_once(
+def test_the_end_of_an_iteration_closes_its_connection_at_once(
     end: Callable[[RunningService], Awaitable[None]], two_ticks: RunningService
 ) -> None:
     """The service sees it while the event loop still runs. No task is left."""

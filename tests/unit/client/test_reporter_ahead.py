@@ -216,7 +216,7 @@ def test_nothing_is_paused_without_max_drift_or_without_an_answer() -> None:
 
 
 @pytest.mark.servers
-def test_over_redis_with_a_thread(redis_url: str, key_prefix: str) -> None:
+def test_a_paused_partition_is_resumed_over_redis_by_the_reporters_thread(redis_url: str, key_prefix: str) -> None:
     """Each of two consumers has a partition. The one that is ahead learns of the other's progress while it waits."""
     url = f"{redis_url}?prefix={key_prefix}"
     server = RedisStoreServer(RedisConnection(parse_redis_url(redis_url)), key_prefix)

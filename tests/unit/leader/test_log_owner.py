@@ -172,7 +172,7 @@ def test_a_store_that_was_replaced_by_an_empty_one_waits_for_the_operator() -> N
     assert (hold_of(old)[0], times(old)) == (Reason.STORE_MISMATCH, minutes(1, 2, 3))
 
 
-def test_two_stores_with_the_same_address() -> None:
+def test_the_first_of_two_stores_with_the_same_address_holds() -> None:
     """As in two networks. The second, empty one can't be told from an emptied one, and leads the log. The first one's
     leader, its standby and a restarted process find its id in the log, hold, and show none of its ticks."""
     first = clock_with_ticks()
@@ -202,7 +202,7 @@ def test_two_stores_with_the_same_address() -> None:
     assert phase_of(restarted) is not Phase.LEADING
 
 
-def test_a_store_that_went_back_to_before_it_was_emptied() -> None:
+def test_a_store_that_went_back_to_before_it_was_emptied_holds_for_a_new_process() -> None:
     """A process that has seen the newer mark goes on. A new one can't know that it is the same store, and holds until
     the store is emptied once more."""
     clock = clock_with_ticks()

@@ -50,7 +50,7 @@ def test_values_are_those_of_the_consumer() -> None:
         flush_seconds_total=0.5,
         paused_partitions={"ahead": 4},
     )
-    found = scraped(orders=Counted(busy, "a flush runs since 70 s"), bills=Counted(ConsumerStats()))
+    found = scraped(orders=Counted(busy, "a flush has run for 70 s"), bills=Counted(ConsumerStats()))
 
     assert found['clocksvc_consumer_records_total{consumer="orders"}'] == 9
     assert found['clocksvc_consumer_records_total{consumer="bills"}'] == 0

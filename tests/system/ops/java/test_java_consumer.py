@@ -9,7 +9,7 @@ from clocksvc.dev.kafka_jars import default_cache_dir, kafka_jars
 from tests.repository import ROOT
 from tests.system.clock_fixture import ClockFixture
 from tests.system.ops.programs import program
-from tests.system.rebalanced_consumers import run_through_rebalances, with_notes
+from tests.system.rebalanced_consumers import for_clock, run_through_rebalances, with_notes
 
 EXAMPLE = ROOT / "examples" / "java" / "CheckinsConsumer.java"
 HEARTBEAT = 'if (record.headers().lastHeader("clocksvc-heartbeat") == null) {'
@@ -53,18 +53,10 @@ def test_it_reports_through_rebalances(tmp_path: Path, bootstrap: str, redis_url
 
     def command(clock: ClockFixture, notes: Path) -> Sequence[str | Path]:
         source = with_notes(EXAMPLE.read_text(encoding="utf-8"), HEARTBEAT, NOTE)
-        names = {
-            "localhost:9092": bootstrap,
-            "http://localhost:8080": clock.installation.url,
-            "ingest-checkins": clock.topic,
-            "checkins-consumer": clock.group,
-        }
-        for shown, own in names.items():
-            assert shown in source
-            source = source.replace(shown, own)
+        addresses = {"localhost:9092": bootstrap, "http://localhost:8080": clock.installation.url}
         folder = tmp_path / notes.stem
         folder.mkdir()
-        return ["env", f"NOTES={notes}", *compile_java(folder, source)]
+        return ["env", f"NOTES={notes}", *compile_java(folder, for_clock(source, clock, addresses))]
 
     run = run_through_rebalances(tmp_path, bootstrap, redis_url, key_prefix, command)
 

@@ -402,7 +402,7 @@ def test_a_flush_that_hangs_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     buffered.run(seconds=31)
 
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
-        "a flush of 1 items runs since 31 s. Its stack:\nits stack"
+        "a flush of 1 items has run for 31 s. Its stack:\nits stack"
     ]
 
 

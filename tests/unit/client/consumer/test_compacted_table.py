@@ -151,7 +151,7 @@ def test_it_waits_for_an_open_transaction(laboratory: Laboratory) -> None:
     assert table.get(b"c") == "3"
 
 
-def test_chosen_partitions_only(laboratory: Laboratory) -> None:
+def test_only_chosen_partitions_are_read(laboratory: Laboratory) -> None:
     """Others are not read, and can't be asked for."""
     table = laboratory.table(partitions=[1])
     table.step()
@@ -161,7 +161,7 @@ def test_chosen_partitions_only(laboratory: Laboratory) -> None:
         table.read_to_end(0)
 
 
-def test_a_key_in_two_partitions(laboratory: Laboratory) -> None:
+def test_a_key_in_two_partitions_has_the_value_of_the_higher_one(laboratory: Laboratory) -> None:
     """Each partition has its own value. Without a number, that of the highest partition counts."""
     laboratory.topic.append(1, b"a", b"moved")
     table = laboratory.table()
@@ -241,7 +241,7 @@ def test_a_missing_partition_is_a_problem_with_a_name(laboratory: Laboratory) ->
     assert table.state.problem is None
 
 
-def test_a_topic_that_does_not_exist_yet(laboratory: Laboratory) -> None:
+def test_a_topic_that_does_not_exist_yet_is_read_when_it_exists(laboratory: Laboratory) -> None:
     """It is read as soon as it exists."""
     laboratory.deleted = True
     table = laboratory.table()
@@ -292,7 +292,9 @@ def test_a_truncated_log_is_loaded_again(laboratory: Laboratory, caplog: pytest.
     assert "the log ends at offset 1, before position 2" in caplog.text
 
 
-def test_a_log_that_begins_behind_the_position(laboratory: Laboratory, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_that_begins_behind_the_position_is_loaded_again(
+    laboratory: Laboratory, caplog: pytest.LogCaptureFixture
+) -> None:
     """The fetch is rejected. The partition is loaded again, 0.5 s after the last check at the earliest."""
     table = laboratory.table(partitions=[0])
     table.step()
@@ -309,7 +311,9 @@ def test_a_log_that_begins_behind_the_position(laboratory: Laboratory, caplog: p
 
 
 @pytest.mark.parametrize("more", [True, False], ids=["with records behind it", "with nothing behind it"])
-def test_a_table_that_was_away_for_longer_than_tombstones_stay(laboratory: Laboratory, more: bool) -> None:
+def test_a_table_that_was_away_for_longer_than_tombstones_stay_is_loaded_again(
+    laboratory: Laboratory, more: bool
+) -> None:
     """Kafka can have removed the tombstone of a key, so the partition is loaded again."""
     laboratory.topic.cleanup = CleanupSettings("compact", 3_600_000)
     table = laboratory.table(partitions=[0])
@@ -376,7 +380,7 @@ def test_it_keeps_its_contents_while_kafka_is_away(laboratory: Laboratory, caplo
     assert tuple(table.state) == ("ready", laboratory.time.now_ms(), None)
 
 
-def test_it_backs_off(laboratory: Laboratory) -> None:
+def test_a_failed_check_is_repeated_after_a_back_off(laboratory: Laboratory) -> None:
     """No request follows at once."""
     laboratory.away = "no answer"
     table = laboratory.table()
@@ -596,7 +600,7 @@ def test_the_collector_runs_while_kafka_is_away(laboratory: Laboratory) -> None:
         ({"bootstrap_servers": ""}, "bootstrap_servers"),
     ],
 )
-def test_wrong_arguments(arguments: dict[str, object], field: str) -> None:
+def test_a_wrong_argument_is_named(arguments: dict[str, object], field: str) -> None:
     """Each is named."""
     with pytest.raises(InvalidValue, match=f"^{field}: "):
         CompactedTable(**{"topic": "t", "decode": _value, **arguments})  # type: ignore[arg-type]

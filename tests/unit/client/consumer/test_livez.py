@@ -24,10 +24,10 @@ def test_livez_answers_with_the_health() -> None:
             with urllib3.PoolManager(retries=False, timeout=5) as http:
                 answer = http.request("GET", f"{address}/livez")
                 assert (answer.status, json.loads(answer.data)) == (200, {"status": "ok"})
-                health = Health(("a flush runs since 61 s",))
+                health = Health(("a flush has run for 61 s",))
                 answer = http.request("GET", f"{address}/livez")
                 assert answer.status == 503
-                assert json.loads(answer.data)["problems"] == ["a flush runs since 61 s"]
+                assert json.loads(answer.data)["problems"] == ["a flush has run for 61 s"]
                 assert http.request("GET", f"{address}/metrics").status == 404
     finally:
         server.close()

@@ -89,9 +89,9 @@ def test_a_flush_that_hangs_is_named_with_its_stack(caplog: pytest.LogCaptureFix
         loop.step()
 
     (line,) = caplog.messages
-    assert line.startswith("a flush of 1 items runs since 60 s. Its stack:\n")
+    assert line.startswith("a flush of 1 items has run for 60 s. Its stack:\n")
     assert "in waits_for_the_database\n    released.wait(30)" in line
-    assert loop.health().problems == ("a flush runs since 60 s",)
+    assert loop.health().problems == ("a flush has run for 60 s",)
     assert loop.stats.stuck_flushes == 1
     released.set()
 
@@ -248,7 +248,7 @@ def test_the_loop_itself_can_be_stuck() -> None:
 
     time.advance(61)
 
-    assert loop.health().problems == ("the consumer's loop is blocked since 61 s",)
+    assert loop.health().problems == ("the consumer's loop has been blocked for 61 s",)
 
 
 def test_the_health_file_is_touched_every_five_seconds(tmp_path: Path) -> None:

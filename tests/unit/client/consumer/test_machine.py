@@ -156,7 +156,7 @@ def test_commits_are_frequent_while_partitions_that_run_ahead_are_paused() -> No
         machine.committed({ORDERS: offset + 1})
 
 
-def test_commits_have_an_interval() -> None:
+def test_a_commit_waits_for_the_interval_and_the_answer_to_the_one_before() -> None:
     """The first one comes at once, the next one after the interval and after the answer of the one before."""
     machine = Driven(records=1, slots=4, commit_interval_s=1.0)
     machine.after()

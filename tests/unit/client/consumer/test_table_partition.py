@@ -74,7 +74,9 @@ def end_of(records: list[MemoryRecord]) -> int:
 
 
 @given(LOGS, CUTS, st.booleans())
-def test_it_is_what_a_dict_is(log: list[tuple[bytes | None, bytes | None, int]], cuts: list[int], heard: bool) -> None:
+def test_the_contents_are_those_of_a_dict(
+    log: list[tuple[bytes | None, bytes | None, int]], cuts: list[int], heard: bool
+) -> None:
     """Also by the calls of `on_change`; and it is loaded at its end offset, not at the last record."""
     records, replay = records_of(log), Replay()
     partition = TablePartition(3, decode, replay if heard else None)
