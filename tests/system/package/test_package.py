@@ -87,7 +87,15 @@ def test_a_plain_install_brings_two_packages(metadata: Message) -> None:
 
     assert {one.name for one in needed if one.marker is None} == {"redis", "urllib3"}
     assert {one.name for one in needed if one.marker and one.marker.evaluate({"extra": ""})} == set()
-    assert set(metadata.get_all("Provides-Extra", [])) == {"server", "celery", "taskbroker", "dev"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        "server",
+        "celery",
+        "taskbroker",
+        "consumer",
+        "arroyo",
+        "aio",
+        "dev",
+    }
 
 
 def test_a_plain_install_is_enough_for_a_consumer(environment: Path) -> None:
