@@ -1,6 +1,6 @@
 """One member of a Kafka consumer group, as the buffered consumer uses it, and the records that it returns.
 
-All calls come from one thread. The methods of the listener are called in this thread, from `consume` and `close`.
+All calls come from one thread. The methods of the listener are called while `consume` or `close` runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,4 +102,8 @@ class ConsumerGroup(Protocol):
         """Continue an assigned partition at this offset. Does not block."""
 
     def close(self) -> None:
-        """Leave the group, so that another member gets the partitions at once. Calls `revoked`. Blocks for seconds."""
+        """Leave the group, so that another member gets the partitions at once. Calls `revoked`. Blocks for up to 5 s.
+
+        If Kafka does not answer within this time, the other members get the partitions when the session has expired.
+        The listener is called in another thread, while this one waits.
+        """

@@ -1,6 +1,7 @@
 """A member of a consumer group with confluent-kafka: see `interfaces.consumer_group`."""
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -41,6 +42,7 @@ _FORBIDDEN: Mapping[str, str] = MappingProxyType(
         "test.mock.num.brokers": "the consumer needs a real Kafka",
     }
 )
+CLOSE_TIMEOUT_S = 5.0
 _SKIPS = frozenset({"latest", "largest", "end"})
 _IGNORED = frozenset({KafkaError._PARTITION_EOF})
 _PERMANENT = NOT_AUTHORIZED | UNKNOWN_TOPIC
@@ -147,7 +149,22 @@ class KafkaConsumerGroup:
         self._consumer.seek(TopicPartition(partition.topic, partition.number, offset))
 
     def close(self) -> None:
-        self._consumer.close()
+        # Without an answer, librdkafka waits for a commit for as long as the session lasts, and can't be interrupted.
+        errors: list[BaseException] = []
+
+        def close() -> None:
+            try:
+                self._consumer.close()
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=close, name="clocksvc-leave-group", daemon=True)
+        thread.start()
+        thread.join(CLOSE_TIMEOUT_S)
+        if thread.is_alive():
+            _logger.warning("Kafka does not answer, so this consumer ends without leaving its group")
+        if errors:
+            raise errors[0]
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # librdkafka remembers that a partition was paused in an earlier assignment.

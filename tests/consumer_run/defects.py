@@ -106,9 +106,10 @@ def failed_flush_done() -> AbstractContextManager[object]:
 @defect("before a revocation, received records are committed although they are not flushed", "committed before done")
 def revocation_commits_all() -> AbstractContextManager[object]:
     class Changed(ConsumerMachine[Any]):
-        def take_commit(self, partitions: Iterable[Partition] | None = None) -> dict[Partition, int]:
+        def take_commit(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+            partitions = list(partitions)
             offsets = super().take_commit(partitions)
-            for partition in partitions or ():
+            for partition in partitions:
                 found = self.assignment(partition)
                 if found is not None and found.watermark.received is not None:
                     offsets[partition] = found.watermark.received
@@ -403,7 +404,7 @@ def drained_too_early() -> AbstractContextManager[object]:
 def closed_without_commit() -> AbstractContextManager[object]:
     commit = ConsumerLoop._commit_now
 
-    def skip(self: ConsumerLoop[Any], partitions: Sequence[Partition] | None) -> None:
+    def skip(self: ConsumerLoop[Any], partitions: Sequence[Partition]) -> None:
         if not self._closing:
             commit(self, partitions)
 

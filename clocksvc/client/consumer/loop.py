@@ -173,16 +173,16 @@ class ConsumerLoop(Generic[Item]):
         self._ends_by = min(self._ends_by, self._time.monotonic() + self._options.drain_timeout_s)
 
     def close(self) -> None:
-        """Commit what is done, leave the group, and close the connections. Blocks for seconds. Flushes are not awaited.
+        """Commit what is done, leave the group, and close the connections. Blocks for seconds, also if Kafka does not
+        answer. Flushes are not awaited.
 
         The reporter is not closed.
         """
         self._closing = True
         try:
             self._collect(0.0)
-            self._commit_now(None)
         finally:
-            self._group.close()
+            self._group.close()  # `revoked` commits
             self._parts.processing.close()
             self._executor.close()
             if self._parts.dead_letters is not None:
@@ -310,7 +310,7 @@ class ConsumerLoop(Generic[Item]):
             for partition, found in timestamps.items():
                 observe(reporter, partition, found)
 
-    def _commit_now(self, partitions: Sequence[Partition] | None) -> None:
+    def _commit_now(self, partitions: Sequence[Partition]) -> None:
         offsets = self.machine.take_commit(partitions)
         if offsets:
             self._group.commit(offsets, wait=True)

@@ -105,13 +105,13 @@ class ConsumerMachine(Generic[Item]):
         found = (self._assignments.get(partition) for partition in partitions)
         return all(one is None or one.watermark.idle for one in found)
 
-    def take_commit(self, partitions: Iterable[Partition] | None = None) -> dict[Partition, int]:
-        """Return the offsets of these partitions, or of all, that are done and not committed. The driver commits them.
+    def take_commit(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return the offsets of these partitions that are done and not committed. The driver commits them.
 
         An offset whose commit is in progress is returned again, because its answer may come too late or never.
-        Use this before partitions are revoked and at the end. Otherwise `poll` returns commits.
+        Use this before partitions are revoked. Otherwise `poll` returns commits.
         """
-        return self._commits.take(self._assignments if partitions is None else partitions)
+        return self._commits.take(partitions)
 
     def revoked(self, partitions: Iterable[Partition]) -> None:
         """These partitions are no longer assigned. What is not committed of them is dropped."""
