@@ -145,7 +145,7 @@ class TickLogMisconfigured(ClocksvcError):
 
 
 class UnreadableRecord(ClocksvcError):
-    """This version can't read a record of the tick log."""
+    """This version can't read a record."""
 
 
 class CursorTooOld(ClocksvcError):

@@ -13,7 +13,18 @@ pytestmark = pytest.mark.core
 
 PACKAGE = ROOT / "clocksvc"
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-NOT_FOR_CONSUMERS = {"confluent_kafka", "celery", "kombu", "fastapi", "starlette", "pydantic", "uvicorn", "h11", "yaml"}
+NOT_FOR_CONSUMERS = {
+    "confluent_kafka",
+    "celery",
+    "kombu",
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "h11",
+    "yaml",
+    "msgspec",
+}
 TIME_READERS = {
     "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"},
     "datetime.datetime": {"now", "utcnow", "today"},
