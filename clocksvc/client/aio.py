@@ -17,9 +17,9 @@ _TIME = SystemTime()
 def ticks(url: str, clock: str, *, after: Moment | Tick | None = None, token: str | None = None) -> "AsyncTicks":
     """Yield a clock's ticks without end, for `async for`. Arguments, errors and promises are those of `clocksvc.ticks`.
 
-    Nothing blocks the event loop, and no thread is started. The connection is closed at once if the task is cancelled,
-    by `aclose`, and soon after the last reference to the iterator is dropped, for example by `break`. A cancelled
-    `anext` loses no tick: the next `anext` connects again and continues after the last tick.
+    Nothing blocks the event loop. The connection is closed at once if the task is cancelled, by `aclose`, and soon
+    after the last reference to the iterator is dropped, for example by `break`. A cancelled `anext` loses no tick: the
+    next `anext` connects again and continues after the last tick.
     """
     return AsyncTicks(TickSubscription(clock, after), AsyncServiceClient(url, token))
 

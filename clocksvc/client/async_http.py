@@ -1,4 +1,4 @@
-"""The HTTP client of `clocksvc.aio`: asyncio's own streams, and h11 as the parser. No threads, no connection pool.
+"""The HTTP client of `clocksvc.aio`: asyncio's own streams, and h11 as the parser. No connection pool.
 
 Each request has a connection of its own, which is closed as soon as the request ends or its task is cancelled.
 """

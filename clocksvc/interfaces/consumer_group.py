@@ -98,9 +98,6 @@ class ConsumerGroup(Protocol):
     def resume(self, partitions: Sequence[Partition]) -> None:
         """Fetch records of these partitions again. Does not block. Partitions that are not assigned are ignored."""
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Continue an assigned partition at this offset. Does not block."""
-
     def close(self) -> None:
         """Leave the group, so that another member gets the partitions at once. Calls `revoked`. Blocks for up to 5 s.
 

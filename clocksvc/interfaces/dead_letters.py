@@ -54,8 +54,8 @@ class DeadLetters(Protocol):
             letter_id: identifies the outcome.
         """
 
-    def deliveries(self, timeout_s: float = 0.0) -> Sequence[Delivery]:
-        """Return the outcomes that are new. Blocks for up to `timeout_s` until there is at least one."""
+    def deliveries(self) -> Sequence[Delivery]:
+        """Return the outcomes that are new. Does not block."""
 
-    def close(self, timeout_s: float) -> None:
-        """Close the connection. Blocks for up to `timeout_s`."""
+    def close(self) -> None:
+        """Close the connection. Does not block: records without an outcome may be in the topic, or not."""

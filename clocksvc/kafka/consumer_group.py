@@ -145,9 +145,6 @@ class KafkaConsumerGroup:
     def resume(self, partitions: Sequence[Partition]) -> None:
         self._consumer.resume(_to_kafka(partitions))
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        self._consumer.seek(TopicPartition(partition.topic, partition.number, offset))
-
     def close(self) -> None:
         # Without an answer, librdkafka waits for a commit for as long as the session lasts, and can't be interrupted.
         errors: list[BaseException] = []

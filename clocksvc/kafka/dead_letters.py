@@ -100,14 +100,14 @@ class KafkaDeadLetters:
         except BufferError as raised:
             self._answered(letter_id, str(raised))
 
-    def deliveries(self, timeout_s: float = 0.0) -> Sequence[Delivery]:
+    def deliveries(self) -> Sequence[Delivery]:
         if self._unanswered:
-            self._producer.poll(0.0 if self._deliveries else timeout_s)
+            self._producer.poll(0.0)
         found, self._deliveries = self._deliveries, []
         return found
 
-    def close(self, timeout_s: float) -> None:
-        self._producer.flush(timeout_s)
+    def close(self) -> None:
+        self._producer.flush(0.0)
         self._producer.purge(blocking=False)
 
     def _on_delivery(self, letter_id: int, error: KafkaError | None) -> None:

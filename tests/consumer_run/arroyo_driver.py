@@ -264,7 +264,8 @@ class MemberConsumer(Consumer[KafkaPayload]):
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         for partition, offset in offsets.items():
-            self._member.seek(_own(partition), offset)
+            log = self._world.logs[_own(partition)]
+            log.next = log.index_at(offset)
 
     def tell(self) -> Mapping[Partition, int]:
         return {

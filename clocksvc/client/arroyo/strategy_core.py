@@ -139,7 +139,7 @@ class StrategyCore(Generic[Item]):
         now = self.time.monotonic()
         for action in self.machine.poll(now):
             match action:
-                case StartFlush(flush_id, batch, _):
+                case StartFlush(flush_id, batch):
                     self._running[flush_id] = _Running(now, batch, self._assignment)
                     items = [item for item, _ in batch]
                     arguments = (items,) if self._state is NO_STATE else (items, self._state)

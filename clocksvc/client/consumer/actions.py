@@ -17,12 +17,10 @@ class StartFlush(NamedTuple, Generic[Item]):
         flush_id: differs for each attempt.
         batch: the items. A retry has the same items, unless their partitions were revoked or lost, or the batch is
             searched for the items that fail.
-        attempt: the number of the attempt, from 1.
     """
 
     flush_id: int
     batch: list[Item]
-    attempt: int
 
 
 class SendDeadLetter(NamedTuple):

@@ -186,7 +186,7 @@ class ConsumerLoop(Generic[Item]):
             self._parts.processing.close()
             self._executor.close()
             if self._parts.dead_letters is not None:
-                self._parts.dead_letters.close(0.0)
+                self._parts.dead_letters.close()
 
     def _work(self, timeout_s: float) -> None:
         """Pass outcomes to the machine, and do what it returns. Blocks for up to `timeout_s` until there is one."""
@@ -283,7 +283,7 @@ class ConsumerLoop(Generic[Item]):
 
     def _perform(self, action: Action[Item]) -> None:
         match action:
-            case StartFlush(flush_id, batch, _):
+            case StartFlush(flush_id, batch):
                 self._started[flush_id] = self._time.monotonic(), len(batch)
                 arguments = (batch,) if self._state is NO_STATE else (batch, self._state)
                 self._executor.submit(flush_id, partial(self._flush, *arguments))

@@ -305,7 +305,7 @@ class ConsumerMachine(Generic[Item]):
             self._open.cut()
         for flush_id, flush, items in self._slots.start_due(now):
             if items:
-                actions.append(StartFlush(flush_id, items, flush.attempt))
+                actions.append(StartFlush(flush_id, items))
             else:
                 self._after_attempt(flush, ended=True)
         if self._error is not None and not self._failed:

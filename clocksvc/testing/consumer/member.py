@@ -102,10 +102,6 @@ class GroupMember:
         for partition in partitions:
             self.world.logs[partition].paused = False
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        log = self.world.logs[partition]
-        log.next = log.index_at(offset)
-
     def close(self) -> None:
         assigned = self.world.assigned()
         if assigned and not self.expired:

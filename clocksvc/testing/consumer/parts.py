@@ -120,13 +120,13 @@ class ManualDeadLetters:
         world.judge.dead_letter_sent(record.delivery)
         self.sent[letter_id] = DeadLetter(record, cause)
 
-    def deliveries(self, timeout_s: float = 0.0) -> Sequence[Delivery]:
+    def deliveries(self) -> Sequence[Delivery]:
         for letter_id in [each for each in self.sent if self._process.world.policy.answers_dead_letter()]:
             self.answer(letter_id)
         found, self._answers = self._answers, []
         return found
 
-    def close(self, timeout_s: float) -> None:
+    def close(self) -> None:
         pass
 
     def answer(self, letter_id: int, failure: str | None = None) -> None:

@@ -137,9 +137,6 @@ class SimulatedGroup:
         for _, number in partitions:
             self._logs[number].paused = False
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        raise NotImplementedError
-
     def close(self) -> None:
         """Nothing to leave."""
 

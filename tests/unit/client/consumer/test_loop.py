@@ -50,9 +50,6 @@ class OneRecord:
     def resume(self, partitions: Sequence[Partition]) -> None:
         """Nothing is fetched."""
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Not used."""
-
     def close(self) -> None:
         self.listener.revoked([ORDERS])
 

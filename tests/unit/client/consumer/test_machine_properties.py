@@ -180,7 +180,7 @@ class World:
 
     def perform(self, action: Any) -> None:
         match action:
-            case StartFlush(flush_id, batch, _):
+            case StartFlush(flush_id, batch):
                 assert flush_id not in self.flushes
                 assert 0 < len(batch) <= self.options.batch.records
                 assert len(batch) == 1 or sum(map(len, batch)) <= self.options.batch.bytes
