@@ -1,7 +1,7 @@
 """What a subscriber of a clock's ticks does with its connections. No I/O, no reading of time.
 
-`ticks` and `aio` send the requests, pass what they receive, and wait as long as this module says. Ticks are never
-skipped. Only errors that a retry can't resolve are raised.
+`ticks` and `aio` send the requests, pass what they receive, and wait for the delays that this module returns. Ticks
+are never skipped. Only errors that a retry can't resolve are raised.
 """
 
 import json

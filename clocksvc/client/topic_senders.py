@@ -68,7 +68,7 @@ class TopicSenders:
 
     @property
     def several(self) -> bool:
-        """True if a number does not say of which topic a partition is, although messages have named a topic."""
+        """True if messages have named a topic, and the number of a partition does not identify its topic."""
         topics = len(self._trackers)
         return self._given is None and (topics > 1 or (topics == 1 and self.first.is_assigned_several))
 

@@ -108,7 +108,7 @@ class CompactedTopic(Protocol):
         """
 
     def cleanup_settings(self) -> CleanupSettings:
-        """Ask brokers how the topic is cleaned. Blocks for a few seconds at most. Never raises for a missing right.
+        """Ask brokers how the topic is cleaned. Blocks for a few seconds at most. A missing permission is no error.
 
         Raises:
             TableUnavailable: no answer.

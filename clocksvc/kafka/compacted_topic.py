@@ -62,7 +62,7 @@ class KafkaCompactedTopic:
         self._admin: Admin | None = None
         fixed = client_settings(
             _TUNING | dict(settings),
-            # librdkafka wants a group. A consumer that never subscribes and never commits does not join it.
+            # librdkafka requires a group. A consumer that never subscribes and never commits does not join it.
             group_id="clocksvc",
             isolation_level="read_committed",
             enable_auto_commit=False,
@@ -127,7 +127,7 @@ class KafkaCompactedTopic:
         for event in events:
             error, partition = cast(KafkaError, event.error()), cast(int, event.partition())
             if event.topic() != self._topic:
-                continue  # such as a missing right for the group, which is not used
+                continue  # such as a missing permission for the group, which is not used
             if error.code() == KafkaError._PARTITION_EOF:
                 ends[partition] = cast(int, event.offset())
             elif error.code() in _OUT_OF_RANGE:

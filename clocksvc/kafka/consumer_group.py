@@ -189,15 +189,18 @@ class KafkaConsumerGroup:
         _logger.debug("kafka client error", extra={"detail": str(error)})
 
     def _log_error(self, message: Any) -> None:
-        error, topic = message.error(), message.topic()
+        error, topic, number = message.error(), message.topic(), message.partition()
         if error.code() in _IGNORED:
             return
         if error.fatal():
             raise ConsumerFailed(f"the Kafka client can't continue: {error.str()}")
         level = logging.ERROR if error.code() in _PERMANENT else logging.WARNING
         text = explain_missing_acl(error.str(), {**self._acls, "Topic": f"Read on topic {topic}"})
-        state = (error.code(), topic, message.partition())
-        self._repeated_lines.log(self._time.monotonic(), level, state, "records can't be read: %s", text)
+        where = f" of topic {topic}" if number is None else f" of {topic}:{number}"
+        state = (error.code(), topic, number)
+        self._repeated_lines.log(
+            self._time.monotonic(), level, state, "records%s can't be read: %s", where if topic else "", text
+        )
 
 
 def _from_kafka(partitions: Sequence[TopicPartition]) -> list[Partition]:

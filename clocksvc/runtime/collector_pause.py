@@ -1,4 +1,4 @@
-"""Turns off Python's cyclic garbage collector while many objects are created that stay."""
+"""Turns off Python's cyclic garbage collector while a process creates many long-lived objects."""
 
 import gc
 import threading
@@ -17,7 +17,7 @@ class CollectorPause:
     def __init__(self) -> None:
         self._paused = False
 
-    def pause(self, paused: bool) -> None:
+    def set_paused(self, paused: bool) -> None:
         """Turn the collector off, or end this object's pause. Without a change, this does nothing."""
         global _pauses, _was_enabled
         if paused == self._paused:
@@ -34,4 +34,4 @@ class CollectorPause:
     def freeze(self) -> None:
         """End this object's pause, and exclude all present objects of the process from later collections."""
         gc.freeze()
-        self.pause(False)
+        self.set_paused(False)

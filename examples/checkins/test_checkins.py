@@ -1,4 +1,4 @@
-"""Tests without a server: the real BufferedConsumer and the real clock, with Kafka and time in the test's hands."""
+"""Tests without a server: the real BufferedConsumer and the real clock, with Kafka and time under their control."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -106,7 +106,7 @@ def test_a_slow_partition_delays_the_verdict_and_changes_nothing(monitoring: Mon
 
 
 def test_a_tick_that_is_handled_again_marks_nothing_twice(monitoring: Monitoring) -> None:
-    """The program that follows the clock may die after its work, and before the next tick."""
+    """The program that follows the clock may crash after its work, and before the next tick."""
     for partition in (0, 1, 2):
         monitoring.check_in(partition, "01:02:10")
     found = monitoring.missed()

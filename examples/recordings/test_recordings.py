@@ -1,4 +1,4 @@
-"""Tests of the whole consumer without a server: the real BufferedConsumer, with Kafka and time in the test's hands."""
+"""Tests of the whole consumer without a server: the real BufferedConsumer, with Kafka and time under their control."""
 
 import json
 from collections.abc import Iterator

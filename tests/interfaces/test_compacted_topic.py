@@ -155,10 +155,10 @@ def test_the_table_keeps_its_contents_while_kafka_is_away(faulty_kafka: FaultyKa
 
 
 @pytest.mark.servers
-def test_read_on_the_topic_is_the_only_right_that_a_table_needs(
+def test_read_on_the_topic_is_the_only_permission_that_a_table_needs(
     faulty_kafka: FaultyKafka, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Read on the topic. The problem names it, and the table reads as soon as it may. It needs no right for a group."""
+    """The problem names the missing permission, and the table reads as soon as it has it. It needs none for a group."""
     topic = KafkaImplementation(faulty_kafka.bootstrap)
     topic.append(0, b"a", b"1")
 

@@ -31,7 +31,7 @@ class CompactedTable(Generic[V]):
 
     If Kafka can't be reached, the table keeps its contents and tries again with back-offs of up to 5 s. `state` has the
     reason, and since when. Partitions that are added to the topic are read, too. If the topic is recreated or
-    truncated, or if this process was away for longer than `delete.retention.ms`, partitions are loaded again, with an
+    truncated, or if it could not be read for longer than `delete.retention.ms`, partitions are loaded again, with an
     ERROR in the log (`clocksvc.table`). They keep their contents until this is complete. Then
     `on_change` is called for the keys that differ.
 
@@ -247,7 +247,7 @@ class CompactedTable(Generic[V]):
         """
         follower = self._follower
         if self._pause is not None:
-            self._pause.pause(not follower.ready and follower.problem is None)
+            self._pause.set_paused(not follower.ready and follower.problem is None)
         wait_s = follower.step()
         if self._pause is not None and follower.ready:
             self._pause.freeze()
@@ -274,13 +274,13 @@ class CompactedTable(Generic[V]):
 
     def _finish(self) -> None:
         if self._pause is not None:
-            self._pause.pause(False)
+            self._pause.set_paused(False)
         self._follower.source.close()
 
     def _stop_in_child(self) -> None:
         """After a fork, keep the contents, and never use or free the client."""
         if self._pause is not None:
-            self._pause.pause(False)
+            self._pause.set_paused(False)
         _inherited.append(self._follower.source)
         self._changed = threading.Condition()
         self._closed = True

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Interleaving(StrEnum):
-    """A situation that a consumer must survive. `ConsumerRun.explore` counts how often each one came."""
+    """A situation in which a consumer must keep its promises. `ConsumerRun.explore` counts how often each one came."""
 
     SECOND_FLUSH_FIRST = "second flush finishes before the first"
     GAP_IN_FRONT = "flush finishes while earlier records of its partition are not flushed"

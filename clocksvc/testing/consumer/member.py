@@ -126,7 +126,7 @@ class GroupMember:
         self._events.append((self._revoke, partitions))
 
     def will_lose(self, partitions: Sequence[Partition]) -> None:
-        """The group has removed this member: its commits are rejected. The next `consume` finds it out."""
+        """The group has removed this member: its commits are rejected. The next `consume` reports the loss."""
         self.expired = True
         self._generation += 1
         self._events.append((self._lose, partitions))

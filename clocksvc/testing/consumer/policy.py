@@ -56,7 +56,7 @@ class Policy(Protocol):
         """Return True if a commit is answered at the next `consume`."""
 
     def answers_dead_letter(self) -> bool:
-        """Return True if a dead letter is answered when the consumer asks next."""
+        """Return True if a dead letter is answered at the next call of `deliveries`."""
 
     def processed(self, runs: int) -> int:
         """Return of how many runs of records, of those that are being processed, the results come now."""
@@ -69,7 +69,7 @@ class Policy(Protocol):
 
 
 class AllGoesWell:
-    """All is answered at once and succeeds, unless the test wants to decide.
+    """All is answered at once and succeeds, except for what the test decides.
 
     Attributes:
         answer_commits, answer_dead_letters: False if the test gives the answers.

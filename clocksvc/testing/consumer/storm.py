@@ -19,7 +19,7 @@ MOST_STEPS = 90
 
 
 class InjectedFailure(Exception):
-    """What a flush raises because the exploration wants it."""
+    """What a flush raises if the exploration makes it fail."""
 
 
 class Storm:
@@ -39,7 +39,7 @@ class Storm:
         self._draw = draw
         actions: list[Callable[[], None]] = []
         for action, weight, rare in _ACTIONS:
-            # A seed has some kinds of trouble often and others not at all: rare combinations come sooner.
+            # In one seed, some failures are frequent, and others never come. So rare combinations need fewer seeds.
             factor = draw.pick(_FACTORS) if rare else 1
             actions += [getattr(self, action)] * (weight * factor)
         self._actions = actions
@@ -158,7 +158,7 @@ class Storm:
             executor.take_effect(self._draw.pick(list(executor.running)))
 
     def break_sink(self) -> None:
-        """The next flushes fail, because the sink is away."""
+        """The next 5 to 24 flushes fail, because the sink does not work."""
         self._failures_left = 5 + self._draw.below(20)
 
     def finish(self) -> None:
