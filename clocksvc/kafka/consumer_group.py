@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -85,6 +85,7 @@ class KafkaConsumerGroup:
         self._repeated_lines, self._time = RepeatedLines(_logger), SystemTime()
         self._fatal: KafkaError | None = None
         self._listener: GroupListener
+        self._removed: set[Partition] = set()
         own = client_settings(
             {"auto.offset.reset": "earliest", "fetch.queue.backoff.ms": "5", **settings},
             bootstrap_servers=bootstrap_servers,
@@ -105,8 +106,8 @@ class KafkaConsumerGroup:
         self._consumer.subscribe(
             list(topics),
             on_assign=self._on_assign,
-            on_revoke=lambda _, partitions: listener.revoked(_from_kafka(partitions)),
-            on_lost=lambda _, partitions: listener.lost(_from_kafka(partitions)),
+            on_revoke=lambda _, partitions: self._remove(listener.revoked, partitions),
+            on_lost=lambda _, partitions: self._remove(listener.lost, partitions),
         )
 
     def consume(self, count: int, timeout_s: float) -> Sequence[ConsumedRecord]:
@@ -115,7 +116,11 @@ class KafkaConsumerGroup:
         if not messages and timeout_s > 0:
             messages = self._consumer.consume(1, timeout_s)
             if messages and count > 1:
-                messages += self._consumer.consume(count - 1, 0)
+                self._removed.clear()
+                more = self._consumer.consume(count - 1, 0)
+                # A partition can be removed and assigned again meanwhile. Its records then come again, in their order.
+                kept = [one for one in messages if (one.topic(), one.partition()) not in self._removed]
+                messages = kept + more
         if self._fatal is not None:
             raise ConsumerFailed(f"the Kafka client can't continue: {self._fatal.str()}")
         errors = [message.error() for message in messages]
@@ -167,6 +172,11 @@ class KafkaConsumerGroup:
         # librdkafka remembers that a partition was paused in an earlier assignment.
         consumer.resume(partitions)
         self._listener.assigned(_from_kafka(partitions))
+
+    def _remove(self, tell: Callable[[Sequence[Partition]], None], partitions: list[TopicPartition]) -> None:
+        removed = _from_kafka(partitions)
+        self._removed.update(removed)
+        tell(removed)
 
     def _on_commit(self, error: KafkaError | None, answer: Sequence[TopicPartition]) -> None:
         committed: dict[Partition, int] = {}

@@ -327,7 +327,8 @@ class ConsumerLoop(Generic[Item]):
             self._parts.reporter.on_assign(self, topic_partitions(partitions))
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        deadline = self._time.monotonic() + (0.0 if self._closing else self._options.revoke_timeout_s)
+        now = self._time.monotonic()
+        deadline = now if self._closing else min(now + self._options.revoke_timeout_s, self._ends_by)
         self.machine.flush_buffer()
         while (left_s := deadline - self._time.monotonic()) > 0 and self._in_progress(partitions):
             self._work(min(left_s, BUSY_WAIT_S))

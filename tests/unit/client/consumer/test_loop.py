@@ -106,12 +106,14 @@ class SlowExecutor:
 
     def __init__(self) -> None:
         self.waits: list[float] = []
+        self.passes: Callable[[float], object] = lambda seconds: None
 
     def submit(self, flush_id: int, call: Callable[[], object]) -> None:
         """Never run."""
 
     def finished(self, timeout_s: float) -> Sequence[FinishedFlush]:
         self.waits.append(timeout_s)
+        self.passes(timeout_s)
         return ()
 
     def stack(self, flush_id: int) -> str:
@@ -147,6 +149,31 @@ def test_while_a_batch_waits_for_a_flush_the_loop_waits_for_it_too() -> None:
     loop.step()
 
     assert (group.waits[-1], executor.waits[-1]) == (0.0, BUSY_WAIT_S)
+
+
+def test_a_revocation_during_the_drain_does_not_extend_it() -> None:
+    """A flush hangs. The process must end before it is killed."""
+    time, executor = ManualTime(), SlowExecutor()
+    parts = LoopParts(
+        group=OneRecord(),
+        processing=InlineProcessing(lambda message: message),
+        executor=executor,
+        dead_letters=None,
+        reporter=None,
+        time=time,
+        rng=random.Random(1),
+    )
+    options = LoopOptions(machine=machine_options(), revoke_timeout_s=10, drain_timeout_s=20, stuck_after_s=60)
+    loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
+    loop.subscribe(["orders"])
+    loop.step()
+    loop.drain()
+    time.advance(18)
+    before, executor.passes = time.monotonic(), time.advance
+
+    loop.revoked([ORDERS])
+
+    assert time.monotonic() - before == pytest.approx(2)
 
 
 class InlineExecutor(SlowExecutor):
