@@ -62,8 +62,10 @@ class Flush(Generic[Item]):
     @property
     def stops_consumer(self) -> bool:
         """True if the batch can't be flushed, and the cause is not a record. Call this after the last attempt."""
-        active = sum(assignment.active for assignment in self.batch.assignments())
-        return not self._any_flushed and active > (1 if self._search else 0)
+        if self._any_flushed:
+            return False
+        active = sum(span.length for span in self.batch.spans if span.assignment.active)
+        return active > (1 if self._search else 0)
 
     def start(self, now: float) -> list[Item]:
         """Begin an attempt. Returns the items to flush; [] if their partitions have all been revoked or lost."""
