@@ -10,10 +10,13 @@ half of `max_drift` ahead. No partition is ahead unless all of this is true, bec
   partition is reported, and the clock has the tick of the boundary that the slowest partition has reached, or a new
   tick since the answer before. So nothing is ahead of a paused clock, or while the store, the service or the tick log
   is unavailable.
-- The slowest partition has advanced in the last MOVING_S. A partition that is stuck, quiet, or without a consumer has
-  no backlog for which other partitions could wait.
+- The slowest partition has advanced in the last MOVING_S, or the first answer came in the last STARTING_S. A partition
+  that is stuck, quiet, or without a consumer has no backlog for which other partitions could wait.
 
-The slowest partition itself is never ahead. Its consumer recognizes it by the timestamp that the store has accepted.
+The slowest partition has the lowest timestamp that the store has accepted. It is ahead only while a timestamp that is
+so far ahead is pending: its record was read, and will be reported without reading further records. To read further
+would not make this report earlier. When the store has accepted it, the partition is not the slowest any more, or it is
+near the global clock. So pausing it can't stop the clock.
 """
 
 from collections.abc import Collection, Hashable, Mapping
@@ -28,6 +31,8 @@ CONFIRMED_S = 7.0
 LEADER_SEEN_MS before the answer, so nothing is ahead 10 s after the leader has ended."""
 MOVING_S = 60.0
 """How long the slowest partition counts as moving after it has advanced."""
+STARTING_S = 10.0
+"""How long the slowest partition counts as moving after the first answer. It is not known yet whether it advances."""
 MIN_ASK_S, MAX_ASK_S = 0.1, 5.0
 """The limits of the time between two reports while a partition is ahead. Within them, the time is such that the global
 clock advances by about a tenth of `max_drift`. If it were longer, paused partitions would be resumed too late, and the
@@ -42,10 +47,12 @@ class ReadPosition(NamedTuple):
     Attributes:
         timestamp_ms: the highest raw timestamp that the consumer has read.
         accepted_ms: the highest raw timestamp that the store has accepted from this consumer; -1 for none.
+        pending: True if it is sure that `timestamp_ms` will be reported although no further record is read.
     """
 
     timestamp_ms: int
     accepted_ms: int
+    pending: bool = False
 
 
 def select_ahead(
@@ -92,7 +99,9 @@ class Drift(Generic[K]):
             reached_ms = boundary.reached(lowest_ms, parameters.out_of_orderness_ms, parameters.interval_ms)
             if reached_ms <= last_ms or last_ms > (self._last_tick_ms or last_ms):
                 self._confirmed_at = asked_at
-            if lowest_ms > (self._lowest_ms or lowest_ms):
+            if self._lowest_ms is None:
+                self._advanced_at = asked_at + STARTING_S - MOVING_S
+            elif lowest_ms > self._lowest_ms:
                 self._advanced_at = asked_at
             self._last_tick_ms, self._lowest_ms = last_ms, lowest_ms
             self._global_ms = max(last_ms, reached_ms)
@@ -119,7 +128,7 @@ class Drift(Generic[K]):
             clocks_ms = {
                 partition: position.timestamp_ms - parameters.out_of_orderness_ms
                 for partition, position in positions.items()
-                if position.accepted_ms > lowest_ms
+                if position.accepted_ms > lowest_ms or position.pending
             }
             ahead = select_ahead(clocks_ms, self._global_ms, parameters.max_drift_ms, self._ahead)
         if ahead and not self._ahead:

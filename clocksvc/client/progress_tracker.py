@@ -178,7 +178,7 @@ class ProgressTracker:
         with self._lock:
             self._forget(partitions)
 
-    def ahead(self, read: Mapping[tuple[str, int], int]) -> tuple[frozenset[Partition], bool]:
+    def ahead(self, read: Mapping[tuple[str, int], int] | None) -> tuple[frozenset[Partition], bool]:
         """Return the partitions that are ahead of the global clock, as `Reporter.ahead`.
 
         Returns:
@@ -192,11 +192,15 @@ class ProgressTracker:
             positions: dict[int, ReadPosition] = {}
             now_ms = self._time.now_ms()
             if self._drift.may_pause(self._time.monotonic(), now_ms):
-                for number, progress in self.progress.items():
-                    timestamp_ms = read.get((topic, number), NONE)
-                    if rejection_reason(timestamp_ms, now_ms, parameters.max_future_ms) is not None:
-                        timestamp_ms = NONE  # the store would reject it, too
-                    positions[number] = ReadPosition(max(timestamp_ms, progress.high_ms), progress.accepted_ms)
+                buffered = {
+                    number: timestamp_ms
+                    for (its_topic, number), timestamp_ms in (read or {}).items()
+                    # The store would reject the others, too.
+                    if its_topic == topic and rejection_reason(timestamp_ms, now_ms, parameters.max_future_ms) is None
+                }
+                for number in self.progress.keys() | buffered.keys():
+                    buffered_ms = buffered.get(number, NONE)
+                    positions[number] = self._read_position(number, buffered_ms, buffers=read is not None)
             ahead = self._drift.update(positions)
             return frozenset(Partition(topic, number) for number in ahead), self._drift.ask_at < ask_at
 
@@ -324,6 +328,14 @@ class ProgressTracker:
                     self._due.advance(item.partition, NOW)
 
     # -- called with the lock ------------------------------------------------------------------------------------------
+
+    def _read_position(self, number: int, buffered_ms: int, *, buffers: bool) -> ReadPosition:
+        progress = self.progress.get(number)
+        high_ms, accepted_ms = (NONE, NONE) if progress is None else (progress.high_ms, progress.accepted_ms)
+        # If something was observed and nothing is accepted, the store may never accept it: the partition is unknown, or
+        # the group is not the clock's.
+        may_be_accepted = accepted_ms != NONE or high_ms == NONE
+        return ReadPosition(max(buffered_ms, high_ms), accepted_ms, pending=buffers and may_be_accepted)
 
     def _is_observed(self, item: PendingTimestamp) -> bool:
         """False if the partition was forgotten since, even if it was assigned again."""

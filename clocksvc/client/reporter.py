@@ -309,21 +309,24 @@ class Reporter:
         A partition is in the result if it is more than the clock's `max_drift` ahead of the global clock, until it is
         less than half of `max_drift` ahead. In doubt, the result is empty: if the clock has no `max_drift`, if it does
         not wait for a backlog, and 10 s after the store or the service has last confirmed that it does. The slowest
-        partition of the clock is never in the result, and neither are partitions that were revoked or lost.
+        partition of the clock is in the result only while it has records in `read` that are so far ahead, or until a
+        report of them is answered. Partitions that were revoked or lost are not in the result.
 
         Does not block, and does no I/O. Call it once for each `poll` or `consume`, pause what is new in the result, and
         resume what is not in it any more.
 
         Args:
             read: the highest timestamp in milliseconds of records that were read and are not observed yet, by topic and
-                partition number; None for a consumer that observes each record before it reads further ones.
+                partition number. They must be observed later even if their partition is paused; leave a partition out
+                when all of them are observed. None for a consumer that observes each record before it reads further
+                ones.
 
         Returns:
             Pairs of topic and partition number. Empty after `close`.
         """
         ahead = set[Partition]()
         for tracker in self._senders.all:
-            found, report_is_due = tracker.ahead(read or {})
+            found, report_is_due = tracker.ahead(read)
             ahead |= found
             if report_is_due:
                 self._senders.wake.set()

@@ -39,6 +39,11 @@ class Assignment:
         """True if the watermark is at an offset that Kafka has not acknowledged. A commit of it may be in progress."""
         return self.watermark.position not in (None, self.committed)
 
+    @property
+    def settled(self) -> bool:
+        """True if all received records are done, and Kafka has acknowledged a commit of them."""
+        return self.watermark.idle and not self.uncommitted
+
     def begin_commit(self) -> int:
         """Return the offset to commit. Call this only if `uncommitted` is true."""
         offset = self.watermark.position

@@ -23,6 +23,7 @@ from clocksvc.client.consumer.actions import (
     SendDeadLetter,
     StartFlush,
 )
+from clocksvc.client.consumer.batches import timestamps_of
 from clocksvc.client.consumer.flush_threads import FlushExecutor
 from clocksvc.client.consumer.health import LOOP_STUCK_AFTER_S, Health
 from clocksvc.client.consumer.machine import ConsumerMachine
@@ -50,6 +51,8 @@ CHECK_INTERVAL_S = 1.0
 """How often the flushes are checked and the present values of the stats are updated."""
 MOST_RECORDS = 1_000
 """The largest number of records of one `consume` call."""
+MOST_RECORDS_AHEAD = 200
+"""The same while partitions that run ahead are paused, because what one call returns can exceed `max_drift`."""
 PROCESS_S = 0.1
 """How long the author's function may work on the records of one `consume` call. The number of records follows."""
 
@@ -155,7 +158,9 @@ class ConsumerLoop(Generic[Item]):
         waits_for_flush = machine.flush_waiting or not (room > 0 or machine.paused)
         records: Sequence[Any] = ()
         if room > 0:
-            records = self._group.consume(min(room, self._most_records), 0.0 if waits_for_flush else wait_s)
+            limit = MOST_RECORDS_AHEAD if machine.pauses.wants(AHEAD) else MOST_RECORDS
+            most_records = min(room, limit, self._most_records)
+            records = self._group.consume(most_records, 0.0 if waits_for_flush else wait_s)
         elif machine.paused:
             # The group needs calls of `consume` for rebalances. Partitions are paused, but a record that was fetched
             # before can come: it must not be skipped.
@@ -265,19 +270,26 @@ class ConsumerLoop(Generic[Item]):
             return
         self.stats.records_total += len(records)
         processing, begun_at = self._parts.processing, self._time.monotonic()
+        near_until_ms = self._near_until_ms
         for partition, run in split_by_partition(records, one_topic=self._one_topic):
             assignment = self.machine.assignment(partition)
             if assignment is not None:  # otherwise it was revoked after these records were fetched
                 processing.submit(Run(assignment, run))
+                if processing.records and near_until_ms is not None:
+                    self.machine.note_read(assignment, timestamps_of(run, near_until_ms))
         self._pass_on(processing.finished(0.0))
         each_s = (self._time.monotonic() - begun_at) / len(records)
         self._most_records = min(MOST_RECORDS, max(1, int(PROCESS_S / each_s))) if each_s > 0 else MOST_RECORDS
 
     def _pass_on(self, processed: Iterable[Any]) -> None:
-        reports = self._parts.reporter is not None
-        near_until_ms = self._time.now_ms() + DEFAULT_MAX_FUTURE_MS if reports else None
+        near_until_ms = self._near_until_ms
         for one in processed:
             pass_on(self.machine, one, self.stats, near_until_ms)
+
+    @property
+    def _near_until_ms(self) -> int | None:
+        """Timestamps above it are far in the future; None if there is no reporter."""
+        return None if self._parts.reporter is None else self._time.now_ms() + DEFAULT_MAX_FUTURE_MS
 
     # -- actions ------------------------------------------------------------------------------------------------------
 

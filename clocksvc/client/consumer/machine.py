@@ -44,8 +44,8 @@ from clocksvc.interfaces.dead_letters import Cause, cause_of
 Item = TypeVar("Item")
 
 AHEAD_COMMIT_S = 0.1
-"""The longest interval of commits while partitions that run ahead are paused. They wait for reports of others, which
-follow commits. And the slowest partition is never paused, so it reads on until its next report."""
+"""The longest interval of commits while partitions that run ahead are paused, because they wait for reports, which
+follow commits. For the same reason, a batch that gets no items for this time is flushed then."""
 
 
 class ConsumerMachine(Generic[Item]):
@@ -57,7 +57,8 @@ class ConsumerMachine(Generic[Item]):
         pauses: the paused partitions by reason. Other parts of a consumer add reasons of their own.
         buffer: the size of the buffer.
         rejected: the number of received records that were ignored, because their partition is not assigned.
-        read_ms: the highest timestamp of the received records of each assigned partition. Empty without a reporter.
+        read_ms: the highest timestamp of the received records of each assigned partition, from the first record until
+            all received ones are reported. Empty without a reporter.
 
     Args:
         options: see MachineOptions.
@@ -76,7 +77,7 @@ class ConsumerMachine(Generic[Item]):
         self._slots: FlushSlots[Item] = FlushSlots(options.slots, options.retry, options.dead_letters, rng)
         self._letters = Letters(options.retry, rng)
         self._open = OpenBatch[Item](options.batch, options.dead_letters, self._tokens.__next__, self._slots.add)
-        self._now = 0.0
+        self._now = self._grown_at = 0.0
         self._draining = self._failed = self._drained = False
         self._error: Exception | None = None
         self._with_letters: dict[int, Batch[Item]] = {}
@@ -177,12 +178,13 @@ class ConsumerMachine(Generic[Item]):
         if self._draining or not assignment.active:
             self.rejected += len(records)
             return False
-        self._note_read(assignment, timestamps)
+        self.note_read(assignment, timestamps)
         if not items:
             self._commits.moved |= assignment.watermark.pass_over(end, timestamps)
             return True
         size = self._open.add(assignment, items, records, end, timestamps, self._now)
         self.buffer.grow(len(items), size)
+        self._grown_at = self._now
         return True
 
     def poisoned(self, assignment: Assignment, record: Any, cause: Cause, timestamps: Timestamps | None) -> bool:
@@ -194,7 +196,7 @@ class ConsumerMachine(Generic[Item]):
         if self._draining or not assignment.active:
             self.rejected += 1
             return False
-        self._note_read(assignment, timestamps)
+        self.note_read(assignment, timestamps)
         token = next(self._tokens)
         assignment.watermark.extend(token, record.offset() + 1, timestamps)
         if not self._options.dead_letters:
@@ -205,7 +207,8 @@ class ConsumerMachine(Generic[Item]):
         self._letters.add(Letter(assignment, record, cause, token), self._now)
         return True
 
-    def _note_read(self, assignment: Assignment, timestamps: Timestamps | None) -> None:
+    def note_read(self, assignment: Assignment, timestamps: Timestamps | None) -> None:
+        """Records with these timestamps were read. `received` and `poisoned` do this, too."""
         if timestamps is not None and timestamps.highest_ms > self.read_ms.get(assignment.partition, -1):
             self.read_ms[assignment.partition] = timestamps.highest_ms
 
@@ -301,6 +304,9 @@ class ConsumerMachine(Generic[Item]):
         actions: list[Action[Item]] = []
         if reports := self._commits.take_reports():
             actions.append(Report(reports))
+            for partition in reports:
+                if self._assignments[partition].settled:
+                    self.read_ms.pop(partition, None)
         if now >= self._cut_at:
             self._open.cut()
         for flush_id, flush, items in self._slots.start_due(now):
@@ -335,6 +341,8 @@ class ConsumerMachine(Generic[Item]):
         due_at = self._open.due_at
         if due_at is None or not (self._slots.free or self._draining):
             return math.inf
+        if self.pauses.wants(AHEAD):
+            due_at = min(due_at, self._grown_at + AHEAD_COMMIT_S)
         # If the buffer is full, the batch can't grow any more, and no other flush may be in progress that frees it.
         return due_at if self.room else self._now
 

@@ -27,7 +27,7 @@ class ProgressReporter(Protocol):
         """Return the partitions to pause, because they run ahead of the clock. Does not block.
 
         Args:
-            read: the highest timestamp of the received records of each partition, in milliseconds.
+            read: the highest timestamp of each partition's received records that are not observed yet, in milliseconds.
         """
 
 

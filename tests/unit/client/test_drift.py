@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.client.drift import CONFIRMED_S, MAX_ASK_S, MIN_ASK_S, MOVING_S, Drift, ReadPosition, select_ahead
+from clocksvc.client.drift import (
+    CONFIRMED_S,
+    MAX_ASK_S,
+    MIN_ASK_S,
+    MOVING_S,
+    STARTING_S,
+    Drift,
+    ReadPosition,
+    select_ahead,
+)
 from clocksvc.client.due_times import NEVER
 from clocksvc.interfaces.progress import ClockParameters, ReportAnswer
 from tests.unit.client.fake_sink import MINUTE_MS, NOW_MS
@@ -82,7 +91,7 @@ def test_paused_above_max_drift_and_resumed_below_half_of_it() -> None:
 
 
 def test_what_is_not_accepted_by_the_store_may_be_the_slowest_partition() -> None:
-    """The partition of the lowest timestamp is never ahead, even if it has advanced since the answer. Neither is one
+    """The partition of the lowest timestamp is not ahead, even if it has advanced since the answer. Neither is one
     that the store has not answered yet."""
     drift = catching_up()
     accepted_ms = BEGIN_MS + MINUTE_MS + 5_000
@@ -167,14 +176,31 @@ def test_nothing_is_ahead_of_a_partition_that_does_not_advance() -> None:
     assert ahead(drift, at(far=60), 70) == {"far"}
 
 
-def test_the_first_answers_pause_nothing() -> None:
+def test_the_first_answer_pauses_for_10_seconds() -> None:
     """A consumer that has just started does not know yet whether the slowest partition advances."""
     drift: Drift[str] = Drift()
     assert ahead(drift, at(far=60), 0) == set()
 
-    drift.apply_answer(answer(0), 0.0)
+    for second in range(15):
+        drift.apply_answer(answer(0), float(second))
 
-    assert ahead(drift, at(far=60), 0) == set()
+        assert ahead(drift, at(far=60), second) == ({"far"} if second <= STARTING_S else set())
+
+    drift.apply_answer(answer(1), 15.0)
+
+    assert ahead(drift, at(far=60), 15) == {"far"}
+
+
+def test_the_slowest_partition_is_ahead_while_its_timestamp_is_pending() -> None:
+    """It will be reported without reading further records, so the clock does not wait for a paused partition."""
+    drift = catching_up()
+    accepted_ms = BEGIN_MS + MINUTE_MS + 5_000
+    positions = {
+        name: ReadPosition(BEGIN_MS + minute * MINUTE_MS + 5_000, accepted_ms, pending)
+        for name, minute, pending in (("far", 12, True), ("near", 11, True), ("reported", 12, False))
+    }
+
+    assert ahead(drift, positions, 1) == {"far"}
 
 
 def test_nothing_is_ahead_of_a_clock_that_is_nearly_on_time() -> None:
@@ -192,17 +218,20 @@ def test_nothing_is_ahead_of_a_clock_that_is_nearly_on_time() -> None:
             st.floats(0, 8),
             st.one_of(st.none(), st.integers(0, 30)),
             st.one_of(st.none(), st.integers(0, 90)),
-            st.dictionaries(st.sampled_from("abcd"), st.tuples(st.integers(0, 90), st.integers(0, 30)), min_size=1),
+            st.dictionaries(
+                st.sampled_from("abcd"), st.tuples(st.integers(0, 90), st.integers(0, 30), st.booleans()), min_size=1
+            ),
         ),
         min_size=1,
         max_size=12,
     )
 )
 def test_the_slowest_partition_reads_after_any_answers(
-    steps: list[tuple[float, int | None, int | None, dict[str, tuple[int, int]]]],
+    steps: list[tuple[float, int | None, int | None, dict[str, tuple[int, int, bool]]]],
 ) -> None:
     """For any answers: nothing is ahead that is not more than half of `max_drift` ahead, nothing that the store has not
-    accepted beyond its lowest timestamp, and nothing CONFIRMED_S after the last answer with a lowest timestamp."""
+    accepted beyond its lowest timestamp and that is not pending, and nothing CONFIRMED_S after the last answer with a
+    lowest timestamp."""
     drift: Drift[str] = Drift()
     now, known_at, lowest_ms, global_ms = 0.0, float("-inf"), 0, 0
     for pause_s, tick, lowest, read in steps:
@@ -213,11 +242,11 @@ def test_the_slowest_partition_reads_after_any_answers(
         if last_ms is not None and found_ms is not None:
             known_at, lowest_ms, global_ms = now, found_ms, max(last_ms, found_ms - 5_000)
         positions = {
-            name: ReadPosition(BEGIN_MS + (minute + more) * MINUTE_MS, BEGIN_MS + minute * MINUTE_MS)
-            for name, (minute, more) in read.items()
+            name: ReadPosition(BEGIN_MS + (minute + more) * MINUTE_MS, BEGIN_MS + minute * MINUTE_MS, pending)
+            for name, (minute, more, pending) in read.items()
         }
         for name in ahead(drift, positions, now):
-            assert positions[name].accepted_ms > lowest_ms
+            assert positions[name].accepted_ms > lowest_ms or positions[name].pending
             assert 2 * (positions[name].timestamp_ms - 5_000 - global_ms) >= DRIFT_MS
             assert now - known_at <= CONFIRMED_S
         assert ahead(drift, positions, max(now, known_at) + CONFIRMED_S + 0.001) == set()

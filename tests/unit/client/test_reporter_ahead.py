@@ -126,9 +126,8 @@ def test_records_that_are_read_and_not_processed_yet_count() -> None:
 
     assert backlog.reporter.ahead({(TOPIC, 1): minute(25)}) == frozenset()
     assert backlog.reporter.ahead({(TOPIC, 1): minute(26)}) == AHEAD
-    assert (
-        backlog.reporter.ahead({(TOPIC, 0): minute(26), ("other", 1): minute(99)}) == AHEAD
-    )  # 9 minutes are above half
+    # 9 minutes are above half
+    assert backlog.reporter.ahead({(TOPIC, 0): minute(25), ("other", 1): minute(99)}) == AHEAD
     assert backlog.reporter.ahead({(TOPIC, 1): NOW_MS + 3_600_000}) == AHEAD
 
     backlog.read({0: 23})
@@ -244,7 +243,7 @@ def test_a_paused_partition_is_resumed_over_redis_by_the_reporters_thread(redis_
         move_slow(1)
         fast.observe(1, begin_ms + 20 * MINUTE_MS)
         assert fast.flush()
-        assert fast.ahead() == frozenset()  # it does not know yet that the clock moves
+        assert fast.ahead() == AHEAD
 
         move_slow(2)
         fast.observe(1, begin_ms + 21 * MINUTE_MS)

@@ -3,7 +3,7 @@
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 from clocksvc import Reporter
 from clocksvc.client.consumer.flush_threads import FinishedFlush, FlushThreads
 from clocksvc.client.consumer.health import TOUCH_INTERVAL_S, HealthFile
-from clocksvc.client.consumer.loop import BUSY_WAIT_S, CHECK_INTERVAL_S, ConsumerLoop, LoopParts
+from clocksvc.client.consumer.loop import BUSY_WAIT_S, CHECK_INTERVAL_S, MOST_RECORDS_AHEAD, ConsumerLoop, LoopParts
 from clocksvc.client.consumer.plan import LoopOptions
-from clocksvc.client.consumer.processing import InlineProcessing
+from clocksvc.client.consumer.processing import InlineProcessing, Processed, Run
+from clocksvc.client.message import KafkaMessage, TopicPartition
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.consumer_group import GroupListener
 from clocksvc.testing import InMemoryClock, ManualTime
@@ -253,6 +254,78 @@ def test_a_slow_sink_is_seen_in_the_used_part_of_the_buffer(bounds: tuple[int, i
 
     assert (loop.stats.buffered_records, loop.stats.buffered_bytes) == (2, 20)
     assert loop.stats.buffer_used_ratio == used
+
+
+class AheadReporter:
+    """A reporter for which a partition of another consumer is ahead. Remembers the read positions."""
+
+    def __init__(self) -> None:
+        self.partitions: list[Partition] = [Partition("orders", 9)]
+        self.read: Mapping[tuple[str, int], int] = {}
+
+    def observe_message(self, message: KafkaMessage) -> None:
+        """Nothing to report."""
+
+    def on_assign(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
+        """Nothing to report."""
+
+    on_revoke = on_lost = on_assign
+
+    def ahead(self, read: Mapping[tuple[str, int], int]) -> Collection[Partition]:
+        self.read = dict(read)
+        return self.partitions
+
+
+class SlowProcessing:
+    """Processes that have not finished yet."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+
+    @property
+    def records(self) -> int:
+        return sum(len(run.records) for run in self.runs)
+
+    def has_runs_of(self, partitions: Collection[Partition]) -> bool:
+        return bool(self.runs)
+
+    def submit(self, run: Run) -> None:
+        self.runs.append(run)
+
+    def finished(self, timeout_s: float) -> Sequence[Processed[Any]]:
+        return ()
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def test_while_partitions_are_ahead_one_call_returns_few_records_and_records_in_processes_count() -> None:
+    """What one call returns can exceed `max_drift`. Records count for it from the time when they were read."""
+    group, reporter = OneRecord(), AheadReporter()
+    parts = LoopParts(
+        group=group,
+        processing=SlowProcessing(),
+        executor=SlowExecutor(),
+        dead_letters=None,
+        reporter=reporter,
+        time=ManualTime(),
+        rng=random.Random(1),
+    )
+    machine = machine_options(buffer_records=10_000, buffer_bytes=2**20)
+    options = LoopOptions(machine=machine, revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
+    loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
+    loop.subscribe(["orders"])
+    group.records = [Record(offset) for offset in range(5_000)]
+
+    loop.step()
+
+    assert len(group.records) == 5_000 - MOST_RECORDS_AHEAD
+
+    reporter.partitions = []
+    loop.step()
+
+    assert len(group.records) < 5_000 - 2 * MOST_RECORDS_AHEAD
+    assert reporter.read == {ORDERS: 10 * (MOST_RECORDS_AHEAD - 1)}
 
 
 def test_the_loop_itself_can_be_stuck() -> None:

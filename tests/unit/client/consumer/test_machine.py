@@ -156,6 +156,43 @@ def test_commits_are_frequent_while_partitions_that_run_ahead_are_paused() -> No
         machine.committed({ORDERS: offset + 1})
 
 
+def test_a_batch_that_does_not_grow_is_cut_while_partitions_that_run_ahead_are_paused() -> None:
+    """Its records may be of a paused partition for whose report all others wait, and no further one fills the batch."""
+    machine = Driven(age_s=60.0, records=10)
+    machine.after()
+    machine.receive(0)
+    machine.pauses.set(AHEAD, [ORDERS])
+    assert started(machine.after(0.9 * AHEAD_COMMIT_S)) == []
+    machine.receive(1)
+    assert machine.due_at == machine.now + AHEAD_COMMIT_S
+    assert started(machine.after(0.9 * AHEAD_COMMIT_S)) == []
+
+    assert started(machine.after(0.2 * AHEAD_COMMIT_S)) == [[0, 1]]
+
+
+def test_the_read_position_is_known_until_all_received_records_are_reported() -> None:
+    """A partition may be paused because of it only while records of it will be reported without reading more."""
+    machine = Driven(records=1, slots=4, commit_interval_s=0.0)
+    for offset in (1_000, 2_000):
+        machine.receive(offset)
+    flushes = [one.flush_id for one in machine.after() if isinstance(one, StartFlush)]
+    for flush_id, end in zip(flushes, (1_001, 2_001), strict=True):
+        machine.flush_succeeded(flush_id)
+        machine.after()
+        machine.commit_failed({ORDERS: end})
+        assert only(machine.after(1), Commit).offsets == {ORDERS: end}
+        assert machine.read_ms == {ORDERS: 20_000}
+        machine.committed({ORDERS: end})
+        assert only(machine.after(), Report)
+
+    assert machine.read_ms == {}
+
+    machine.receive(3_000)
+    assert machine.read_ms == {ORDERS: 30_000}
+    machine.lost([ORDERS])
+    assert machine.read_ms == {}
+
+
 def test_a_commit_waits_for_the_interval_and_the_answer_to_the_one_before() -> None:
     """The first one comes at once, the next one after the interval and after the answer of the one before."""
     machine = Driven(records=1, slots=4, commit_interval_s=1.0)

@@ -262,12 +262,20 @@ INPUTS = [
 @settings(max_examples=200)
 @given(st.integers(0, 2**32), st.integers(0, 150))
 def test_the_promises_hold_for_every_order_of_inputs(seed: int, steps: int) -> None:
-    """No commit beyond a record that is not done, no report before its commit, and an end in which all is committed."""
+    """No commit beyond a record that is not done, no report before its commit, and an end in which all is committed.
+    A read position is forgotten as soon as all received records are reported, and not before."""
     world = World(seed)
     world.assign()
     for _ in range(steps):
         getattr(world, world.rng.choice(INPUTS))()
         world.poll()
+        for partition, records in world.received.items():
+            newest_ms = records[-1].timestamp()[1] if records else None
+            assert world.failed or newest_ms in (
+                None,
+                world.reported.get(partition),
+                world.machine.read_ms.get(partition),
+            )
 
     world.finish()
 
@@ -276,5 +284,6 @@ def test_the_promises_hold_for_every_order_of_inputs(seed: int, steps: int) -> N
             if records:
                 assert world.acknowledged[partition] == records[-1].offset() + 1
                 assert world.reported[partition] == records[-1].timestamp()[1]
+        assert world.machine.read_ms == {}
         assert world.machine.buffer.records == 0
         assert world.machine.buffer.bytes == 0
