@@ -1,12 +1,12 @@
-"""The two setups of a round, one broker or three: started, run and checked."""
+"""The setups of a round, with one broker or three: started, run and checked."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.system.buffered_consumer import CONSUMER_PROTOCOL
-from tests.system.outages.rounds.brokers import cluster, single
+from tests.system.outages.rounds.brokers import Brokers, cluster, single
 from tests.system.outages.rounds.faults import IN_CLUSTER, KINDS, WITH_BUFFER, Kinds
 from tests.system.outages.rounds.goals import Goals
 from tests.system.outages.rounds.observed_clock import Plan
@@ -41,10 +41,7 @@ def one_broker(
     """Every kind of fault: one clock with many partitions that ticks each second, and a crowd of clocks in all logs."""
     plans = [Plan(STEADY, partitions, consumers), _crowd(crowd)]
     title = f"one broker, {crowd + 1} clocks, {partitions} partitions, {len(REPLICAS)} replicas, seed {seed}"
-    with ExitStack() as stack:
-        valkey = stack.enter_context(ValkeyServer(data_dir=folder / "valkey"))
-        brokers = stack.enter_context(single(REPLICAS))
-        target = stack.enter_context(SupervisedInstallation(folder, brokers, valkey, plans))
+    with _started(folder, single(REPLICAS), plans) as target:
         done = run_round(target, seed, enough, goals, kinds, progress, together)
         return conclude(title, target, done)
 
@@ -66,10 +63,7 @@ def with_buffer(
         Plan(KIP_848, partitions, consumers, buffered=CONSUMER_PROTOCOL),
     ]
     title = f"BufferedConsumers, 2 clocks, {partitions} partitions each, {len(REPLICAS)} replicas, seed {seed}"
-    with ExitStack() as stack:
-        valkey = stack.enter_context(ValkeyServer(data_dir=folder / "valkey"))
-        brokers = stack.enter_context(single(REPLICAS))
-        target = stack.enter_context(SupervisedInstallation(folder, brokers, valkey, plans))
+    with _started(folder, single(REPLICAS), plans) as target:
         done = run_round(target, seed, enough, goals, WITH_BUFFER, progress, together)
         return conclude(title, target, done)
 
@@ -89,12 +83,21 @@ def three_brokers(
     clocks is in all logs."""
     plans = [Plan(STEADY, partitions, consumers), Plan(FAST, 2, 1, speed=SPEED), _crowd(crowd)]
     title = f"three brokers, {crowd + 2} clocks, {len(REPLICAS)} replicas, seed {seed}"
-    with ExitStack() as stack:
-        valkey = stack.enter_context(ValkeyServer(data_dir=folder / "valkey"))
-        brokers = stack.enter_context(cluster())
-        target = stack.enter_context(SupervisedInstallation(folder, brokers, valkey, plans))
+    with _started(folder, cluster(), plans) as target:
         done = run_round(target, seed, enough, goals, IN_CLUSTER, progress, 0.0)
         return conclude(title, target, done)
+
+
+@contextmanager
+def _started(
+    folder: Path, brokers: AbstractContextManager[Brokers], plans: Sequence[Plan]
+) -> Iterator[SupervisedInstallation]:
+    with (
+        ValkeyServer(data_dir=folder / "valkey") as valkey,
+        brokers as started,
+        SupervisedInstallation(folder, started, valkey, plans) as target,
+    ):
+        yield target
 
 
 def _crowd(clocks: int) -> Plan:
