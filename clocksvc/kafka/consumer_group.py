@@ -123,13 +123,13 @@ class KafkaConsumerGroup:
                 messages = kept + more
         if self._fatal is not None:
             raise ConsumerFailed(f"the Kafka client can't continue: {self._fatal.str()}")
-        errors = [message.error() for message in messages]
-        if errors.count(None) == len(errors):
-            return messages
-        for message in messages:
-            if message.error() is not None:
-                self._log_error(message)
-        return [message for message in messages if message.error() is None]
+        # A KafkaError can't be compared with None by ==, which `count` and `in` use.
+        records = [message for message in messages if message.error() is None]
+        if len(records) < len(messages):
+            for message in messages:
+                if message.error() is not None:
+                    self._log_error(message)
+        return records
 
     def commit(self, offsets: Mapping[Partition, int], *, wait: bool) -> None:
         wanted = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
@@ -206,7 +206,8 @@ class KafkaConsumerGroup:
             raise ConsumerFailed(f"the Kafka client can't continue: {error.str()}")
         level = logging.ERROR if error.code() in _PERMANENT else logging.WARNING
         text = explain_missing_acl(error.str(), {**self._acls, "Topic": f"Read on topic {topic}"})
-        where = f" of topic {topic}" if number is None else f" of {topic}:{number}"
+        whole_topic = number is None or error.code() in _PERMANENT  # librdkafka names partition 0 then
+        where = f" of topic {topic}" if whole_topic else f" of {topic}:{number}"
         state = (error.code(), topic, number)
         self._repeated_lines.log(
             self._time.monotonic(), level, state, "records%s can't be read: %s", where if topic else "", text

@@ -146,8 +146,10 @@ class ConsumerLoop(Generic[Item]):
             self._update_stats(now)
         if self._draining or self.error is not None:
             self.drain()
-        if now >= self._ends_by:
+        if now >= self._ends_by and not self.ended:
             self.ended = True
+            text = "the time to end is over: %d records in the buffer are not flushed. Kafka delivers them again"
+            logger.warning(text, machine.buffer.records)
         if self.ended:
             return
         waits = machine.busy or machine.pauses.paused or self._parts.processing.records
@@ -172,6 +174,8 @@ class ConsumerLoop(Generic[Item]):
     def drain(self) -> None:
         """Receive no more records. `ended` becomes true when everything that was received is flushed and committed, at
         the latest after `drain_timeout_s`. Further calls change nothing."""
+        if not self._draining:
+            logger.info("the consumer ends after %d records in the buffer are flushed", self.machine.buffer.records)
         self._draining = True
         if not self._parts.processing.records or self.error is not None:
             self.machine.drain()
@@ -305,6 +309,9 @@ class ConsumerLoop(Generic[Item]):
                 self._report(timestamps)
             case SendDeadLetter(letter_id, record, cause):
                 assert self._parts.dead_letters is not None
+                where = f"{record.topic()}:{record.partition()}, offset {record.offset()}"
+                text = "the record %s is sent to the dead-letter topic: %s: %s"
+                self._log(logging.WARNING, "dead letter", text, where, cause.exception, cause.message)
                 self._parts.dead_letters.send(letter_id, record, cause)
             case Pause(partitions):
                 self._group.pause(partitions)
@@ -345,8 +352,9 @@ class ConsumerLoop(Generic[Item]):
         while (left_s := deadline - self._time.monotonic()) > 0 and self._in_progress(partitions):
             self._work(min(left_s, BUSY_WAIT_S))
             self.machine.flush_buffer()
+        dropped = self._in_progress(partitions)
         self._commit_now(partitions)
-        self._count_rebalance("revoked", partitions)
+        self._count_rebalance("revoked", partitions, dropped=dropped)
         self.stats.revocations_total += len(partitions)
         if self._parts.reporter is not None:
             self._parts.reporter.on_revoke(self, topic_partitions(partitions))
@@ -356,8 +364,9 @@ class ConsumerLoop(Generic[Item]):
         return self._parts.processing.has_runs_of(partitions) or not self.machine.are_done(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
+        dropped = self._in_progress(partitions)
         self.machine.lost(partitions)
-        self._count_rebalance("lost", partitions)
+        self._count_rebalance("lost", partitions, dropped=dropped)
         self.stats.losses_total += len(partitions)
         if self._parts.reporter is not None:
             self._parts.reporter.on_lost(self, topic_partitions(partitions))
@@ -372,9 +381,12 @@ class ConsumerLoop(Generic[Item]):
         self._log(logging.WARNING, "commit", "offsets of %s are not committed: %s", partitions, reason)
         self.machine.commit_failed(offsets)
 
-    def _count_rebalance(self, what: str, partitions: Sequence[Partition]) -> None:
+    def _count_rebalance(self, what: str, partitions: Sequence[Partition], *, dropped: bool = False) -> None:
         self.stats.rebalances_total += 1
         logger.info("partitions %s: %s", what, name_first(partitions) or "none")
+        if dropped:
+            text = "records of partitions that were %s are dropped before they are flushed. Kafka delivers them again"
+            self._log(logging.WARNING, what, text, what)
 
     def _log(self, level: int, state: str, message: str, *args: object) -> None:
         self._repeated_lines.log(self._time.monotonic(), level, state, message, *args)

@@ -145,6 +145,28 @@ def test_a_dead_letter_topic_that_does_not_exist_is_refused(bootstrap: str, key_
         consumer.run()
 
 
+def test_a_topic_that_does_not_exist_stops_no_other(
+    bootstrap: str, key_prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error event of Kafka is logged with the topic's name, and the records of the other topic are flushed."""
+    topic, sink = Topic(bootstrap, key_prefix, 1), Sink()
+    topic.produce(range(10))
+    defaults = new_consumer(topic, sink)
+    consumer = BufferedConsumer(
+        [topic.name, f"{key_prefix}-missing"],
+        group=f"{key_prefix}-group",
+        process=defaults.plan.process,
+        flush=sink.flush,
+        bootstrap_servers=bootstrap,
+        batch_seconds=0.05,
+        settings=FAST_REBALANCES,
+    )
+
+    with running(consumer):
+        eventually(lambda: len(sink.written) == 10)
+        eventually(lambda: f"records of topic {key_prefix}-missing can't be read" in caplog.text)
+
+
 def test_sigterm_drains(bootstrap: str, key_prefix: str, tmp_path: Path) -> None:
     """What was received is flushed and committed, the health file is removed, and earlier handlers are set again.
 
