@@ -96,7 +96,7 @@ RULES: list[tuple[str, str, Handling]] = [
     (r"examples/shop/README\.md", r".*", SHOP),
     (r"examples/(recordings|checkins)/README\.md", r"(echo .*)?kafka-.*|echo .*", KAFKAS_OWN),
     (r"examples/(recordings|checkins)/README\.md", r"cd .*|python -m pytest", EXAMPLES_TESTS),
-    (r"examples/recordings/README\.md", r"(clocksvc serve|python consumer\.py|find).*", RECORDINGS),
+    (r"examples/recordings/README\.md", r"(clocksvc (serve|heartbeat|status)|python consumer\.py|find).*", RECORDINGS),
     (
         r"examples/checkins/README\.md",
         r"(export|clocksvc serve|python (checkins|consumer|missed)\.py).*",
