@@ -6,23 +6,18 @@ the lock in its hot path. No call that can block is made while a thread has the 
 
 import operator
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import NamedTuple, SupportsIndex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import SupportsIndex
 
 from clocksvc.client.drift import Drift, ReadPosition
 from clocksvc.client.due_times import NOW, DueTimes
 from clocksvc.client.local_rejections import LocalRejections, PendingRejection
 from clocksvc.client.observed_topic import ObservedTopic
 from clocksvc.client.progress import NONE, Progress, max_future_ms
-from clocksvc.clock.partition import (
-    Outcome,
-    Partition,
-    PartitionTimestamp,
-    rejection_reason,
-)
+from clocksvc.client.report_content import PendingTimestamp, make_report
+from clocksvc.clock.partition import Outcome, Partition, rejection_reason
 from clocksvc.errors import InvalidValue, ReporterMisuse
-from clocksvc.interfaces.progress import MAX_LATE_RECORDS, ClockParameters, Report, ReportAnswer
+from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
 from clocksvc.interfaces.time import Time
 
 REPEAT_UNKNOWN_S = 1.0
@@ -30,21 +25,10 @@ REPEAT_UNKNOWN_S = 1.0
 AFTER_REJECTION_S = 0.1
 """The pause of a partition after the store rejected a timestamp that was valid locally. Without it, each record could
 cause a report."""
-MAX_TIMESTAMPS_PER_REPORT = 1_000
-"""The largest number of timestamps, or of local rejections, in one report."""
 MAX_PARTITION = 2**31 - 1
 ACCEPTED = frozenset({Outcome.ACCEPTED, Outcome.UNCHANGED})
 
 _CLOSED = "this reporter is closed"
-
-
-class PendingTimestamp(NamedTuple):
-    """The timestamp of one partition in a report."""
-
-    partition: int
-    progress: Progress
-    timestamp_ms: int
-    create_time: bool
 
 
 class ProgressTracker:
@@ -276,30 +260,12 @@ class ProgressTracker:
             return self._rejections.select(now, unsent=unsent)
 
     def report(self, items: Sequence[PendingTimestamp], rejected: Sequence[PendingRejection] = ()) -> Report:
-        """Return a report of these items and rejections, and of late records.
-
-        If the observed topic is not known, the report rejects all that was observed. If nothing was observed because
-        the consumer reads other topics than the clock's, the report rejects one partition of each of these topics.
-        """
+        """Return a report of these items and rejections, and of late records: see `make_report`."""
         with self._lock:
-            topic = self._topic.name
             if self.parameters is None:
                 return Report(self._group, ())
-            foreign = () if self.progress or items or rejected else self._topic.foreign_assignment(self.parameters)
-            if foreign:
-                nothing = (PartitionTimestamp(partition, NONE) for partition in foreign)
-                return Report(self._group, (), tuple((one, Outcome.FOREIGN_TOPIC) for one in nothing))
-            if topic is None:
-                topics = self._topic.possible_topics(self.parameters)
-                return Report(self._group, (), tuple(self._reject_without_topic(topics)))
-            timestamps = (PartitionTimestamp(Partition(topic, item.partition), item.timestamp_ms) for item in items)
-            rejections = (
-                (PartitionTimestamp(Partition(other or topic, partition), timestamp_ms), outcome)
-                for partition, timestamp_ms, outcome, other in rejected
-            )
-            create_time = (topic,) if any(item.create_time for item in items) else ()
-            late_records = min(self._late_records, MAX_LATE_RECORDS)
-            return Report(self._group, tuple(timestamps), tuple(rejections), late_records, create_time)
+            topic, late_records = self._topic, self._late_records
+            return make_report(self._group, topic, self.parameters, self.progress, items, rejected, late_records)
 
     def apply_answer(
         self, items: Sequence[PendingTimestamp], report: Report, answer: ReportAnswer, asked_at: float
@@ -369,13 +335,6 @@ class ProgressTracker:
     def _reject(self, partition: int, timestamp_ms: int, outcome: Outcome) -> None:
         self._rejections.add(PendingRejection(partition, timestamp_ms, outcome))
         self._rejections.log(self._topic.name, partition, timestamp_ms, outcome)
-
-    def _reject_without_topic(self, topics: Sequence[str]) -> Iterator[tuple[PartitionTimestamp, Outcome]]:
-        # The partitions may belong to any of these topics, so the hold of each of them gets this reason.
-        partitions = (Partition(topic, number) for topic in topics for number in self.progress)
-        for partition in islice(partitions, MAX_TIMESTAMPS_PER_REPORT):
-            timestamp_ms = self.progress[partition.number].timestamp_ms
-            yield PartitionTimestamp(partition, timestamp_ms), Outcome.FOREIGN_TOPIC
 
     def _recheck(self, partition: int, progress: Progress, parameters: ClockParameters, now_ms: int) -> None:
         # `ahead_ms` may have been set before `max_future` was known, so it is dropped if it is too far ahead. If it is

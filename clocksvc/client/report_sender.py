@@ -11,11 +11,8 @@ from typing import TypeVar
 
 from clocksvc.client.due_times import NEVER, NOW
 from clocksvc.client.local_rejections import PendingRejection
-from clocksvc.client.progress_tracker import (
-    MAX_TIMESTAMPS_PER_REPORT,
-    PendingTimestamp,
-    ProgressTracker,
-)
+from clocksvc.client.progress_tracker import ProgressTracker
+from clocksvc.client.report_content import MAX_TIMESTAMPS_PER_REPORT, PendingTimestamp
 from clocksvc.client.unknown_partitions import UnknownPartitionLog
 from clocksvc.errors import ClocksvcError, RequestRejected, Unavailable
 from clocksvc.interfaces.progress import ReportSink

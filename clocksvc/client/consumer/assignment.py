@@ -40,6 +40,12 @@ class Assignment:
         return self.watermark.position not in (None, self.committed)
 
     @property
+    def uncommitted_records(self) -> int:
+        """The offsets between the last received record and the last acknowledged commit; 0 without such a commit."""
+        received = self.watermark.received
+        return 0 if received is None or self.committed is None else received - self.committed
+
+    @property
     def settled(self) -> bool:
         """True if all received records are done, and Kafka has acknowledged a commit of them."""
         return self.watermark.idle and not self.uncommitted

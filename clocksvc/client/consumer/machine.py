@@ -56,7 +56,6 @@ class ConsumerMachine(Generic[Item]):
     Attributes:
         pauses: the paused partitions by reason. Other parts of a consumer add reasons of their own.
         buffer: the size of the buffer.
-        rejected: the number of received records that were ignored, because their partition is not assigned.
         read_ms: the highest timestamp of the received records of each assigned partition, from the first record until
             all received ones are reported. Empty without a reporter.
 
@@ -69,7 +68,6 @@ class ConsumerMachine(Generic[Item]):
         rng = rng or random.Random()
         self.pauses = Pauses()
         self.buffer = BufferBound(options.buffer_records, options.buffer_bytes)
-        self.rejected = 0
         self.read_ms: dict[tuple[str, int], int] = {}
         self._options = options
         self._tokens = itertools.count(1)
@@ -176,7 +174,6 @@ class ConsumerMachine(Generic[Item]):
             False if the records were ignored, because the assignment has ended, or the consumer ends.
         """
         if self._draining or not assignment.active:
-            self.rejected += len(records)
             return False
         self.note_read(assignment, timestamps)
         if not items:
@@ -194,14 +191,13 @@ class ConsumerMachine(Generic[Item]):
             False if the record was ignored, because the assignment has ended, or the consumer ends.
         """
         if self._draining or not assignment.active:
-            self.rejected += 1
             return False
         self.note_read(assignment, timestamps)
         token = next(self._tokens)
         assignment.watermark.extend(token, record.offset() + 1, timestamps)
         if not self._options.dead_letters:
             # The token is never done, so nothing behind this record is committed.
-            self._fail(f"record {assignment.partition}, offset {record.offset()} can't be processed", cause)
+            self._fail(f"the record at offset {record.offset()} of {assignment.partition} can't be processed", cause)
             return True
         self.buffer.grow(1, len(record))
         self._letters.add(Letter(assignment, record, cause, token), self._now)
@@ -237,7 +233,7 @@ class ConsumerMachine(Generic[Item]):
         letter = self._letters.failed(letter_id, self._now)
         if letter is not None:
             self._letters.clear()
-            where = f"record {letter.assignment.partition}, offset {letter.record.offset()}"
+            where = f"the record at offset {letter.record.offset()} of {letter.assignment.partition}"
             self._fail(f"{where} can't be sent to the dead-letter topic: {reason}", letter.cause)
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
@@ -317,8 +313,8 @@ class ConsumerMachine(Generic[Item]):
         if self._error is not None and not self._failed:
             self._failed = True
             actions.append(Fail(self._error))
-        for number, letter in self._letters.take_due(now):
-            actions.append(SendDeadLetter(number, letter.record, letter.cause))
+        for letter_id, letter in self._letters.take_due(now):
+            actions.append(SendDeadLetter(letter_id, letter.record, letter.cause))
         interval_s = self._options.commit_interval_s
         self._commits.interval_s = min(interval_s, AHEAD_COMMIT_S) if self.pauses.wants(AHEAD) else interval_s
         if offsets := self._commits.begin_due(now, at_once=self._draining):
@@ -343,7 +339,7 @@ class ConsumerMachine(Generic[Item]):
             return math.inf
         if self.pauses.wants(AHEAD):
             due_at = min(due_at, self._grown_at + AHEAD_COMMIT_S)
-        # If the buffer is full, the batch can't grow any more, and no other flush may be in progress that frees it.
+        # If the buffer is full, the batch can't grow, and perhaps no other flush is in progress that would make room.
         return due_at if self.room else self._now
 
     def _pause_or_resume(self, now: float, actions: list[Action[Item]]) -> None:
@@ -389,15 +385,8 @@ class ConsumerMachine(Generic[Item]):
 
     @property
     def uncommitted_records(self) -> int:
-        """The sum of the offsets between the last received record and the last acknowledged commit of each partition.
-
-        A partition without an acknowledged commit is left out.
-        """
-        return sum(
-            one.watermark.received - one.committed
-            for one in self._assignments.values()
-            if one.committed is not None and one.watermark.received is not None
-        )
+        """The sum over all assigned partitions: see `Assignment.uncommitted_records`."""
+        return sum(assignment.uncommitted_records for assignment in self._assignments.values())
 
     @property
     def flush_waiting(self) -> bool:

@@ -10,7 +10,8 @@ from clocksvc.client import report_sender as sender
 from clocksvc.client.local_rejections import PendingRejection
 from clocksvc.client.message import TopicPartition
 from clocksvc.client.progress import Progress
-from clocksvc.client.progress_tracker import PendingTimestamp, ProgressTracker
+from clocksvc.client.progress_tracker import ProgressTracker
+from clocksvc.client.report_content import PendingTimestamp
 from clocksvc.client.reporter import Reporter
 from clocksvc.clock import partition
 from clocksvc.clock.partition import Outcome, PartitionTimestamp

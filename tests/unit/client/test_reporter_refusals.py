@@ -152,7 +152,7 @@ def test_more_late_records_than_a_report_may_have() -> None:
     stepped.sink.last_tick_ms = NOW_MS
     stepped.observe(NOW_MS)
     stepped.pass_time(10)
-    with patch("clocksvc.client.progress_tracker.MAX_LATE_RECORDS", 2):
+    with patch("clocksvc.client.report_content.MAX_LATE_RECORDS", 2):
         for _ in range(3):
             stepped.reporter.observe(0, NOW_MS - 1)
         assert stepped.reporter.flush()

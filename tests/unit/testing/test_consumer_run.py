@@ -198,7 +198,7 @@ def test_an_error_without_a_dead_letter_topic_ends_the_consumer() -> None:
     run.finish_flush()
 
     assert run.ended
-    assert "offset 1 can't be processed: ValueError: no order" in str(run.error)
+    assert "the record at offset 1 of orders:0 can't be processed: ValueError: no order" in str(run.error)
     assert run.committed == {P0: 1}
 
 

@@ -391,7 +391,7 @@ def test_a_dead_letter_that_is_not_delivered_ends_the_consumer() -> None:
 
     actions = machine.after()
 
-    text = "record orders:0, offset 4 can't be sent to the dead-letter topic: unknown topic: ValueError: bad"
+    text = "the record at offset 4 of orders:0 can't be sent to the dead-letter topic: unknown topic: ValueError: bad"
     assert str(only(actions, Fail).error) == text
     assert isinstance(actions[-1], Drained)
     assert machine.take_commit([ORDERS]) == {}
