@@ -173,10 +173,10 @@ class KafkaConsumerGroup:
         consumer.resume(partitions)
         self._listener.assigned(_from_kafka(partitions))
 
-    def _remove(self, tell: Callable[[Sequence[Partition]], None], partitions: list[TopicPartition]) -> None:
+    def _remove(self, callback: Callable[[Sequence[Partition]], None], partitions: list[TopicPartition]) -> None:
         removed = _from_kafka(partitions)
         self._removed.update(removed)
-        tell(removed)
+        callback(removed)
 
     def _on_commit(self, error: KafkaError | None, answer: Sequence[TopicPartition]) -> None:
         committed: dict[Partition, int] = {}

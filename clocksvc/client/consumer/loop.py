@@ -148,7 +148,7 @@ class ConsumerLoop(Generic[Item]):
             self.drain()
         if now >= self._ends_by and not self.ended:
             self.ended = True
-            text = "the time to end is over: %d records in the buffer are not flushed. Kafka delivers them again"
+            text = "drain_timeout_seconds is over: %d records in the buffer are not flushed. Kafka delivers them again"
             logger.warning(text, machine.buffer.records)
         if self.ended:
             return
@@ -309,8 +309,8 @@ class ConsumerLoop(Generic[Item]):
                 self._report(timestamps)
             case SendDeadLetter(letter_id, record, cause):
                 assert self._parts.dead_letters is not None
-                where = f"{record.topic()}:{record.partition()}, offset {record.offset()}"
-                text = "the record %s is sent to the dead-letter topic: %s: %s"
+                where = f"offset {record.offset()} of {record.topic()}:{record.partition()}"
+                text = "the record at %s is sent to the dead-letter topic: %s: %s"
                 self._log(logging.WARNING, "dead letter", text, where, cause.exception, cause.message)
                 self._parts.dead_letters.send(letter_id, record, cause)
             case Pause(partitions):
@@ -352,9 +352,9 @@ class ConsumerLoop(Generic[Item]):
         while (left_s := deadline - self._time.monotonic()) > 0 and self._in_progress(partitions):
             self._work(min(left_s, BUSY_WAIT_S))
             self.machine.flush_buffer()
-        dropped = self._in_progress(partitions)
+        discarded = self._in_progress(partitions)
         self._commit_now(partitions)
-        self._count_rebalance("revoked", partitions, dropped=dropped)
+        self._count_rebalance("revoked", partitions, discarded=discarded)
         self.stats.revocations_total += len(partitions)
         if self._parts.reporter is not None:
             self._parts.reporter.on_revoke(self, topic_partitions(partitions))
@@ -364,9 +364,9 @@ class ConsumerLoop(Generic[Item]):
         return self._parts.processing.has_runs_of(partitions) or not self.machine.are_done(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
-        dropped = self._in_progress(partitions)
+        discarded = self._in_progress(partitions)
         self.machine.lost(partitions)
-        self._count_rebalance("lost", partitions, dropped=dropped)
+        self._count_rebalance("lost", partitions, discarded=discarded)
         self.stats.losses_total += len(partitions)
         if self._parts.reporter is not None:
             self._parts.reporter.on_lost(self, topic_partitions(partitions))
@@ -381,11 +381,11 @@ class ConsumerLoop(Generic[Item]):
         self._log(logging.WARNING, "commit", "offsets of %s are not committed: %s", partitions, reason)
         self.machine.commit_failed(offsets)
 
-    def _count_rebalance(self, what: str, partitions: Sequence[Partition], *, dropped: bool = False) -> None:
+    def _count_rebalance(self, what: str, partitions: Sequence[Partition], *, discarded: bool = False) -> None:
         self.stats.rebalances_total += 1
         logger.info("partitions %s: %s", what, name_first(partitions) or "none")
-        if dropped:
-            text = "records of partitions that were %s are dropped before they are flushed. Kafka delivers them again"
+        if discarded:
+            text = "records of partitions that were %s are discarded before they are flushed. Kafka delivers them again"
             self._log(logging.WARNING, what, text, what)
 
     def _log(self, level: int, state: str, message: str, *args: object) -> None:
