@@ -18,6 +18,11 @@ TRACE_HEADER = "traceparent"
 _NAMESPACE = uuid.UUID("6e0c1f0e-7f2f-4bd5-9d0c-5f0e6f0f5c11")
 
 
+def repeatable_id(*parts: object) -> str:
+    """Return a UUID made from names and times. Equal parts give the same id."""
+    return str(uuid.uuid5(_NAMESPACE, "/".join(map(str, parts))))
+
+
 @dataclass(frozen=True, slots=True)
 class DueTask:
     """One task to be sent.
@@ -42,8 +47,7 @@ class DueTask:
     @property
     def id(self) -> str:
         """A UUID made from installation, clock, dispatcher, schedule and due time. A repeated send has the same id."""
-        name = f"{self.installation}/{self.clock}/{self.dispatcher}/{self.schedule}/{self.due_ms}"
-        return str(uuid.uuid5(_NAMESPACE, name))
+        return repeatable_id(self.installation, self.clock, self.dispatcher, self.schedule, self.due_ms)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
 `python -m tests.bench reporter latency leader backlog loop scrape` runs a part of it; `subscribers`, `takeover`,
-`jobs`, `sizing`, `table`, `consumer`, `consumer-size`, `drift` and `drift-outages`, which take minutes, run only when
-they are named.
+`jobs`, `sizing`, `table`, `consumer`, `consumer-size`, `schedules`, `drift` and `drift-outages`, which take minutes,
+run only when they are named.
 """
 
 import platform
@@ -23,6 +23,7 @@ from tests.bench import (
     bench_leader,
     bench_loop,
     bench_reporter,
+    bench_schedules,
     bench_scrape,
     bench_sizing,
     bench_subscribers,
@@ -31,7 +32,18 @@ from tests.bench import (
 )
 from tests.bench.figures import Figure
 
-LONG = ("subscribers", "takeover", "jobs", "sizing", "table", "consumer", "consumer-size", "drift", "drift-outages")
+LONG = (
+    "subscribers",
+    "takeover",
+    "jobs",
+    "sizing",
+    "table",
+    "consumer",
+    "schedules",
+    "consumer-size",
+    "drift",
+    "drift-outages",
+)
 PACKAGES = ("clocksvc", "confluent-kafka", "redis", "hiredis", "fastapi", "uvicorn")
 
 
@@ -56,6 +68,7 @@ def main(names: list[str]) -> int:
             "consumer-size": lambda: bench_consumer_size.run(kafka.bootstrap, valkey.url),
             "drift": lambda: bench_drift.run(Path(folder), kafka.bootstrap, valkey.url),
             "drift-outages": lambda: bench_drift.run_outages(Path(folder), kafka.bootstrap),
+            "schedules": bench_schedules.run,
             "leader": lambda: bench_leader.bench_step(valkey.url),
             "scrape": lambda: bench_scrape.run(kafka.bootstrap, valkey.url),
             "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),

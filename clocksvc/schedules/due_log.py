@@ -1,0 +1,176 @@
+"""The records of the topic of due schedules, and what a new owner of a partition learns from them.
+
+A transaction has the records of one or more ticks, and behind them the position. So if a transaction was committed only
+in part, there are due records behind the newest position. A new owner begins at this position, and passes over the
+records whose ids are there.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from clocksvc.clock.log_record import TYPE_HEADER
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.errors import InvalidValue, UnreadableRecord
+from clocksvc.interfaces.task_queue import CLOCK_HEADER, DUE_HEADER, ID_HEADER, TICK_HEADER, repeatable_id
+from clocksvc.schedules.schedule import POSITION_KEY
+from clocksvc.schedules.wheel import Due, DueAtTick, Missed, Reason
+
+SCHEDULE_HEADER = "clocksvc-schedule"
+TASK_HEADER = "clocksvc-task"
+MISSED, POSITION = "missed", "position"
+FORMAT = 1
+_POSITION_KEY = POSITION_KEY.encode()
+
+
+class DueLogRecord(NamedTuple):
+    """A record to be produced. Its partition is that of the schedule.
+
+    Due records have no header `clocksvc-type`; other records have `missed` or `position`.
+    """
+
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class Position(NamedTuple):
+    """Up to which tick everything of a partition was sent."""
+
+    tick_ms: int
+
+
+def due_id(clock: str, schedule_id: str, due_ms: int) -> str:
+    """Return the id of a due record: a UUID made from clock, schedule and due time."""
+    return repeatable_id(clock, schedule_id, due_ms)
+
+
+def due_record(clock: str, due: Due, tick_ms: int) -> DueLogRecord:
+    """Return the record of a schedule that is due. Its value is the payload."""
+    schedule_id = due.key.decode()
+    headers = {
+        ID_HEADER: due_id(clock, schedule_id, due.due_ms),
+        SCHEDULE_HEADER: schedule_id,
+        TASK_HEADER: due.task.task,
+        CLOCK_HEADER: clock,
+        DUE_HEADER: to_rfc3339(due.due_ms),
+        TICK_HEADER: to_rfc3339(tick_ms),
+    }
+    return DueLogRecord(due.key, due.task.payload, _encoded(headers))
+
+
+def missed_record(clock: str, missed: Missed, tick_ms: int) -> DueLogRecord:
+    """Return the record of due times that are not sent."""
+    schedule_id = missed.key.decode()
+    value = {
+        "format": FORMAT,
+        "schedule": schedule_id,
+        "reason": missed.reason.value,
+        "runs": missed.runs,
+        "first_due": to_rfc3339(missed.first_ms),
+        "last_due": to_rfc3339(missed.last_ms),
+    }
+    headers = {
+        TYPE_HEADER: MISSED,
+        ID_HEADER: repeatable_id(clock, schedule_id, missed.first_ms, missed.reason.value),
+        SCHEDULE_HEADER: schedule_id,
+        CLOCK_HEADER: clock,
+        TICK_HEADER: to_rfc3339(tick_ms),
+    }
+    return DueLogRecord(missed.key, msgspec.json.encode(value), _encoded(headers))
+
+
+def position_record(clock: str, position: Position) -> DueLogRecord:
+    """Return the record that ends a transaction. It is produced once all records before it were acknowledged."""
+    value = {"format": FORMAT, "clock": clock, "tick": to_rfc3339(position.tick_ms)}
+    headers = {TYPE_HEADER: POSITION, CLOCK_HEADER: clock, TICK_HEADER: to_rfc3339(position.tick_ms)}
+    return DueLogRecord(_POSITION_KEY, msgspec.json.encode(value), _encoded(headers))
+
+
+def tick_records(clock: str, found: DueAtTick, tick_ms: int) -> Iterator[DueLogRecord]:
+    """Yield the records of a tick, without the position: what is due, by due time, and then what was missed."""
+    for due in found.due:
+        yield due_record(clock, due, tick_ms)
+    for missed in found.missed:
+        yield missed_record(clock, missed, tick_ms)
+
+
+def read_missed(key: bytes, value: bytes) -> Missed:
+    """Return what a record of the type `missed` says.
+
+    Raises:
+        UnreadableRecord: the value is not valid.
+    """
+    fields = _fields(value)
+    try:
+        first_ms, last_ms = (parse_timestamp(name, str(fields[name])) for name in ("first_due", "last_due"))
+        return Missed(first_ms, last_ms, key, int(fields["runs"]), Reason(fields["reason"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableRecord(f"the record of a missed run is not valid: {error}") from None
+
+
+def read_position(value: bytes) -> Position:
+    """Return the position of a record.
+
+    Raises:
+        UnreadableRecord: the value is not valid.
+    """
+    try:
+        return Position(parse_timestamp("tick", str(_fields(value)["tick"])))
+    except (KeyError, InvalidValue) as error:
+        raise UnreadableRecord(f"the record of a position is not valid: {error}") from None
+
+
+class DueLogReader:
+    """What a new owner learns from a partition, read_committed, after it has fenced the owner before it.
+
+    Read at least from the newest position record to the end. Reading more is harmless.
+
+    Attributes:
+        position: the newest one; None if no position was read.
+        sent_ids: the ids of the records behind it, which are not produced again.
+    """
+
+    def __init__(self) -> None:
+        self.position: Position | None = None
+        self.sent_ids: set[str] = set()
+        self._sent_upto_ms = -1
+
+    def read(self, value: bytes, headers: Iterable[tuple[str, bytes | None]]) -> None:
+        """Read the next record, in the order of offsets.
+
+        Raises:
+            UnreadableRecord: it is a position that this version can't read. The owner must not begin.
+        """
+        found = dict(headers)
+        if found.get(TYPE_HEADER) == POSITION.encode():
+            self.position = read_position(value)
+            self.sent_ids.clear()
+            return
+        record_id, tick = found.get(ID_HEADER), found.get(TICK_HEADER)
+        if record_id is not None and tick is not None:
+            self.sent_ids.add(record_id.decode())
+            self._sent_upto_ms = max(self._sent_upto_ms, parse_timestamp(TICK_HEADER, tick.decode()))
+
+    def unsent(self, records: Iterable[DueLogRecord], tick_ms: int) -> list[DueLogRecord]:
+        """Return the records of a tick whose ids were not read."""
+        if tick_ms > self._sent_upto_ms:
+            self.sent_ids.clear()
+        if not self.sent_ids:
+            return list(records)
+        return [one for one in records if dict(one.headers)[ID_HEADER].decode() not in self.sent_ids]
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
+    return [(name, value.encode()) for name, value in headers.items()]
+
+
+def _fields(value: bytes) -> dict[str, Any]:
+    try:
+        fields = msgspec.json.decode(value, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise UnreadableRecord(str(error)) from None
+    if fields.get("format") != FORMAT:
+        raise UnreadableRecord(f"format: {fields.get('format')!r} is not valid: wanted {FORMAT}")
+    return fields
