@@ -3,7 +3,7 @@
 No I/O, no reading of time. Timestamps and partition clocks are milliseconds, other times are monotonic seconds.
 
 A partition is ahead if its partition clock is more than `max_drift` ahead of the global clock, until it is less than
-half of `max_drift` ahead. No partition is ahead unless all of this is true, because a consumer must read if in doubt:
+half of `max_drift` ahead. No partition is ahead unless all of these conditions are known to be met:
 
 - The global clock is more than `max_drift` behind the present.
 - The clock waits for partitions, and an answer has confirmed this in the last CONFIRMED_S: it has a leader, every
@@ -14,9 +14,9 @@ half of `max_drift` ahead. No partition is ahead unless all of this is true, bec
   that is stuck, quiet, or without a consumer has no backlog for which other partitions could wait.
 
 The slowest partition has the lowest timestamp that the store has accepted. It is ahead only while a timestamp that is
-so far ahead is pending: its record was read, and will be reported without reading further records. To read further
-would not make this report earlier. When the store has accepted it, the partition is not the slowest any more, or it is
-near the global clock. So pausing it can't stop the clock.
+so far ahead is pending: its record was read, and will be reported although no further records are read. Reading further
+records would not make this report earlier. When the store has accepted it, the partition is not the slowest any more,
+or it is near the global clock. So a pause of the slowest partition can't stop the clock.
 """
 
 from collections.abc import Collection, Hashable, Mapping
