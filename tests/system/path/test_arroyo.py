@@ -27,6 +27,7 @@ from clocksvc import Reporter
 from clocksvc.arroyo import ReportingStreamProcessor
 from clocksvc.clock.partition import Outcome
 from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
+from tests.background import in_thread
 from tests.system.installation import create_topic, wall_ms
 from tests.waiting import eventually
 
@@ -186,25 +187,12 @@ def pipeline(bootstrap: str, topic: str, evidence: Evidence, factory: Factories)
         dlq_policy=DlqPolicy(DeadLetters(producer, Topic(f"{topic}-dlq"), evidence)),
         reporter=reporter,
     )
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            processor.run()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
     try:
-        yield
+        with in_thread(processor.run, processor.signal_shutdown):
+            yield
     finally:
-        processor.signal_shutdown()
-        thread.join(30)
         reporter.close()
         producer.close().result(10)
-    assert not thread.is_alive()
-    assert errors == []
 
 
 def write(producer: Producer, topic: str, evidence: Evidence, offsets: range) -> None:

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from clocksvc.client.consumer.buffered_consumer import BufferedConsumer
+from tests.background import in_thread
 
 FAST_REBALANCES = {"heartbeat.interval.ms": 100, "session.timeout.ms": 6_000, "topic.metadata.refresh.interval.ms": 500}
 
@@ -51,21 +52,5 @@ class Topic:
 @contextmanager
 def running(consumer: BufferedConsumer[Any]) -> Iterator[threading.Thread]:
     """Run a consumer in a thread until the end of the block."""
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            consumer.run()
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
+    with in_thread(consumer.run, consumer.stop) as thread:
         yield thread
-    finally:
-        consumer.stop()
-        thread.join(30)
-        assert not thread.is_alive()
-    if raised:
-        raise raised[0]

@@ -4,13 +4,14 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clocksvc import Reporter
-from clocksvc.client.consumer.flush_threads import FinishedFlush, FlushThreads
+from clocksvc.client.consumer.flush_threads import FinishedFlush, FlushExecutor, FlushThreads
 from clocksvc.client.consumer.health import TOUCH_INTERVAL_S, HealthFile
 from clocksvc.client.consumer.loop import BUSY_WAIT_S, CHECK_INTERVAL_S, MOST_RECORDS_AHEAD, ConsumerLoop, LoopParts
 from clocksvc.client.consumer.plan import LoopOptions
@@ -18,6 +19,7 @@ from clocksvc.client.consumer.processing import InlineProcessing, Processed, Run
 from clocksvc.client.message import KafkaMessage, TopicPartition
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.consumer_group import GroupListener
+from clocksvc.interfaces.time import Time
 from clocksvc.testing import InMemoryClock, ManualTime
 from tests.unit.client.consumer.records import ORDERS, Record, machine_options
 from tests.waiting import eventually
@@ -55,6 +57,20 @@ class OneRecord:
         self.listener.revoked([ORDERS])
 
 
+def loop_parts(time: Time, executor: FlushExecutor, **others: Any) -> LoopParts[Any]:
+    """Parts of a loop without Kafka, dead letters and a reporter, unless `others` has them."""
+    parts: LoopParts[Any] = LoopParts(
+        group=OneRecord(),
+        processing=InlineProcessing(lambda message: message),
+        executor=executor,
+        dead_letters=None,
+        reporter=None,
+        time=time,
+        rng=random.Random(1),
+    )
+    return replace(parts, **others)
+
+
 def test_a_flush_that_hangs_is_named_with_its_stack(caplog: pytest.LogCaptureFixture) -> None:
     """The ERROR has the line where it hangs. Health and gauge show it until the flush ends."""
     released, time = threading.Event(), ManualTime()
@@ -63,15 +79,7 @@ def test_a_flush_that_hangs_is_named_with_its_stack(caplog: pytest.LogCaptureFix
         released.wait(30)
 
     threads = FlushThreads(1)
-    parts = LoopParts(
-        group=OneRecord(),
-        processing=InlineProcessing(lambda message: message),
-        executor=threads,
-        dead_letters=None,
-        reporter=None,
-        time=time,
-        rng=random.Random(1),
-    )
+    parts = loop_parts(time, threads)
     options = LoopOptions(machine=machine_options(records=1), revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
     loop: ConsumerLoop[Any] = ConsumerLoop(waits_for_the_database, None, options, parts)
     loop.subscribe(["orders"])
@@ -127,15 +135,7 @@ class SlowExecutor:
 def test_while_a_batch_waits_for_a_flush_the_loop_waits_for_it_too() -> None:
     """Otherwise it would wait for records for 20 ms after each flush, and flush only 50 batches a second."""
     group, executor = OneRecord(), SlowExecutor()
-    parts = LoopParts(
-        group=group,
-        processing=InlineProcessing(lambda message: message),
-        executor=executor,
-        dead_letters=None,
-        reporter=None,
-        time=ManualTime(),
-        rng=random.Random(1),
-    )
+    parts = loop_parts(ManualTime(), executor, group=group)
     machine = machine_options(records=1, slots=1, commit_interval_s=0)
     options = LoopOptions(machine=machine, revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
     loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
@@ -155,15 +155,7 @@ def test_while_a_batch_waits_for_a_flush_the_loop_waits_for_it_too() -> None:
 def test_a_revocation_during_the_drain_does_not_extend_it() -> None:
     """A flush hangs. The process must end before it is killed."""
     time, executor = ManualTime(), SlowExecutor()
-    parts = LoopParts(
-        group=OneRecord(),
-        processing=InlineProcessing(lambda message: message),
-        executor=executor,
-        dead_letters=None,
-        reporter=None,
-        time=time,
-        rng=random.Random(1),
-    )
+    parts = loop_parts(time, executor)
     options = LoopOptions(machine=machine_options(), revoke_timeout_s=10, drain_timeout_s=20, stuck_after_s=60)
     loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
     loop.subscribe(["orders"])
@@ -201,15 +193,7 @@ def test_a_timestamp_far_in_the_future_does_not_hide_the_others_of_its_commit() 
     clock.settle()
     reporter.step()
     group = OneRecord()
-    parts = LoopParts(
-        group=group,
-        processing=InlineProcessing(lambda message: message),
-        executor=InlineExecutor(),
-        dead_letters=None,
-        reporter=reporter,
-        time=clock.time,
-        rng=random.Random(1),
-    )
+    parts = loop_parts(clock.time, InlineExecutor(), group=group, reporter=reporter)
     options = LoopOptions(machine=machine_options(records=2), revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
     loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
     loop.subscribe(["orders"])
@@ -235,15 +219,7 @@ def test_a_slow_sink_is_seen_in_the_used_part_of_the_buffer(bounds: tuple[int, i
     """Of records or of bytes, whichever is higher. Two records of 10 bytes wait for flushes."""
     group, time = OneRecord(), ManualTime()
     group.records = [Record(0, b"ten bytes."), Record(1, b"ten bytes.")]
-    parts = LoopParts(
-        group=group,
-        processing=InlineProcessing(lambda message: message),
-        executor=SlowExecutor(),
-        dead_letters=None,
-        reporter=None,
-        time=time,
-        rng=random.Random(1),
-    )
+    parts = loop_parts(time, SlowExecutor(), group=group)
     machine = machine_options(records=1, buffer_records=bounds[0], buffer_bytes=bounds[1])
     options = LoopOptions(machine=machine, revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
     loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
@@ -302,15 +278,7 @@ class SlowProcessing:
 def test_while_partitions_are_ahead_one_call_returns_few_records_and_records_in_processes_count() -> None:
     """What one call returns can exceed `max_drift`. Records count for it from the time when they were read."""
     group, reporter = OneRecord(), AheadReporter()
-    parts = LoopParts(
-        group=group,
-        processing=SlowProcessing(),
-        executor=SlowExecutor(),
-        dead_letters=None,
-        reporter=reporter,
-        time=ManualTime(),
-        rng=random.Random(1),
-    )
+    parts = loop_parts(ManualTime(), SlowExecutor(), group=group, processing=SlowProcessing(), reporter=reporter)
     machine = machine_options(buffer_records=10_000, buffer_bytes=2**20)
     options = LoopOptions(machine=machine, revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
     loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
@@ -331,15 +299,7 @@ def test_while_partitions_are_ahead_one_call_returns_few_records_and_records_in_
 def test_the_loop_itself_can_be_stuck() -> None:
     """`health` is called by another thread, for example while `process` hangs."""
     time = ManualTime()
-    parts = LoopParts(
-        group=OneRecord(),
-        processing=InlineProcessing(lambda message: message),
-        executor=FlushThreads(1),
-        dead_letters=None,
-        reporter=None,
-        time=time,
-        rng=random.Random(1),
-    )
+    parts = loop_parts(time, FlushThreads(1))
     options = LoopOptions(machine=machine_options(), revoke_timeout_s=1, drain_timeout_s=1, stuck_after_s=60)
     loop: ConsumerLoop[Any] = ConsumerLoop(list, None, options, parts)
 
