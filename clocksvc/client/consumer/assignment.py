@@ -46,7 +46,7 @@ class Assignment:
         return 0 if received is None or self.committed is None else received - self.committed
 
     @property
-    def settled(self) -> bool:
+    def all_committed(self) -> bool:
         """True if all received records are done, and Kafka has acknowledged a commit of them."""
         return self.watermark.idle and not self.uncommitted
 

@@ -301,7 +301,7 @@ class ConsumerMachine(Generic[Item]):
         if reports := self._commits.take_reports():
             actions.append(Report(reports))
             for partition in reports:
-                if self._assignments[partition].settled:
+                if self._assignments[partition].all_committed:
                     self.read_ms.pop(partition, None)
         if now >= self._cut_at:
             self._open.cut()

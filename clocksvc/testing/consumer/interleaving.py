@@ -30,13 +30,13 @@ class Interleaving(StrEnum):
     ACKNOWLEDGED_AFTER_REMOVAL = "commit acknowledged after its partition was revoked or lost"
     ACKNOWLEDGED_AFTER_REASSIGNMENT = "commit acknowledged after its partition was assigned again"
     COMMIT_OVER_GAP = "commit over offsets without records"
-    COMMIT_WITHOUT_FLUSH = "commit of skipped records and heartbeats alone"
+    COMMIT_WITHOUT_FLUSH = "commit of records that need no flush"
 
     DEAD_LETTER_FIRST = "dead letter acknowledged before the records in front of it are flushed"
     DEAD_LETTER_LAST = "records behind a dead letter flushed before it is acknowledged"
     DEAD_LETTER_FAILS = "dead letter fails, and is sent again"
     DEAD_LETTER_AFTER_REMOVAL = "dead letter acknowledged after its partition was revoked or lost"
-    SKIPPED_BEHIND_FLUSH = "record skipped behind one that is not flushed"
+    NO_FLUSH_NEEDED = "record that needs no flush, behind one that is not flushed"
 
     PROCESSED_AFTER_REMOVAL = "record processed after its partition was revoked or lost"
     PROCESSED_AFTER_REASSIGNMENT = "record processed after its partition was assigned again"

@@ -66,7 +66,7 @@ class Judge:
                 raise BrokenPromise(f"removed partition flushed: {flush} began after {stored} was revoked or lost")
             if stored.offset <= last.get(log, -1):
                 raise BrokenPromise(f"order: {flush} has {stored} behind offset {last[log]}")
-            if delivery.in_flush or (delivery.settled and delivery.current):
+            if delivery.in_flush or (delivery.done and delivery.current):
                 raise BrokenPromise(f"flushed twice: {stored} is in {flush}, and is flushed already")
             last[log] = stored.offset
             delivery.in_flush = True
@@ -119,7 +119,7 @@ class Judge:
                     hits[Interleaving.DEAD_LETTER_LAST] += 1
                 elif not any(opened is other for other in deliveries):
                     hits[Interleaving.GAP_IN_FRONT] += 1
-            self._settle(delivery)
+            self._set_done(delivery)
 
     def _flush_failed(self, flush: Flush, *, removed: bool) -> None:
         hits = self.hits
@@ -133,8 +133,8 @@ class Judge:
         for delivery in flush.deliveries:
             delivery.flush_failed = True
 
-    def _settle(self, delivery: Delivery) -> None:
-        delivery.settled = True
+    def _set_done(self, delivery: Delivery) -> None:
+        delivery.done = True
         if delivery.current:
             delivery.stored.done = True
             delivery.stored.log.open.pop(delivery.stored.offset, None)
@@ -152,13 +152,13 @@ class Judge:
 
     def skipped(self, delivery: Delivery) -> None:
         """A record needs no flush: the author's function returned None for it, or it is a heartbeat."""
-        if delivery.settled:
+        if delivery.done:
             return
         first = delivery.stored.log.first_not_done()
         if delivery.current and first is not None and first.offset < delivery.stored.offset:
-            self.hits[Interleaving.SKIPPED_BEHIND_FLUSH] += 1
+            self.hits[Interleaving.NO_FLUSH_NEEDED] += 1
         delivery.stored.skipped = True
-        self._settle(delivery)
+        self._set_done(delivery)
 
     def dead_letter_sent(self, delivery: Delivery) -> None:
         """The consumer has sent a record to the dead-letter topic.
@@ -166,7 +166,7 @@ class Judge:
         Raises:
             BrokenPromise: it is there already, or is being flushed.
         """
-        if delivery.dead_letter or delivery.in_flush or (delivery.settled and delivery.current):
+        if delivery.dead_letter or delivery.in_flush or (delivery.done and delivery.current):
             raise BrokenPromise(
                 f"dead letter: {delivery.stored} was sent to the dead-letter topic, and is done already"
             )
@@ -183,7 +183,7 @@ class Judge:
         first = delivery.stored.log.first_not_done()
         if delivery.current and first is not None and first.offset < delivery.stored.offset:
             self.hits[Interleaving.DEAD_LETTER_FIRST] += 1
-        self._settle(delivery)
+        self._set_done(delivery)
 
     # -- commits and reports ------------------------------------------------------------------------------------------
 

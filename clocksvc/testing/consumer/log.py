@@ -58,16 +58,16 @@ class Delivery:
         in_flush: True while a flush contains it.
         flush_failed: True after a flush with it failed.
         dead_letter: True after it was sent to the dead-letter topic, until that failed.
-        settled: True if it is flushed, skipped, or acknowledged as a dead letter.
+        done: True if it was flushed, skipped, or acknowledged as a dead letter, in this assignment.
     """
 
-    __slots__ = ("at", "dead_letter", "epoch", "flush_failed", "in_flush", "in_process", "message", "settled", "stored")
+    __slots__ = ("at", "dead_letter", "done", "epoch", "flush_failed", "in_flush", "in_process", "message", "stored")
 
     def __init__(self, stored: StoredRecord, epoch: int, at: float) -> None:
         log = stored.log
         self.stored, self.epoch, self.at = stored, epoch, at
         self.message = Message(self, log.partition.topic, stored.offset, stored.timestamp_ms, stored.record)
-        self.in_process = self.in_flush = self.flush_failed = self.dead_letter = self.settled = False
+        self.in_process = self.in_flush = self.flush_failed = self.dead_letter = self.done = False
 
     @property
     def current(self) -> bool:
@@ -77,7 +77,7 @@ class Delivery:
     @property
     def buffered(self) -> bool:
         """True if it waits for a flush."""
-        return not (self.settled or self.in_process or self.in_flush or self.dead_letter)
+        return not (self.done or self.in_process or self.in_flush or self.dead_letter)
 
 
 class Log:
@@ -96,7 +96,7 @@ class Log:
         lost: True if its last assignment ended with a loss or a crash, False if it was revoked.
         reported_ms: the highest timestamp that the present process has reported since the assignment; -1 for none.
         highest_report_ms: the highest timestamp that any process has reported; -1 for none.
-        open: the records delivered in this assignment that are not settled, by offset.
+        open: the records delivered in this assignment that are not done, by offset.
     """
 
     def __init__(self, partition: Partition) -> None:
