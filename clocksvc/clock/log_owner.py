@@ -7,7 +7,8 @@ lost with the rest of the store. A store without a mark may lead the log if it i
 process has seen it with the log's id, or its address is the one in the log.
 
 A store that gets its mark because of its address alone gets a new id. If two stores have the same address, as in two
-networks, the other store's leaders find an id in the log that is not theirs, and stop.
+networks, the other store's leaders find an id in the log that is not theirs, and stop. For the same reason, a store
+gets a new id if it has the log's id at another address: it was moved with its data, or is a copy of the other store.
 """
 
 import json
@@ -104,6 +105,8 @@ def confirm_store(
             f"log {log} of the tick log belongs to the installation {owner.installation.prefix!r} (its redis.prefix), "
             f"not to {own.prefix!r}: give this installation its own tick_log.topic"
         )
+    if mark is not None and owner.store_id == mark.store_id and owner.installation.store != own.store:
+        return None  # the store was moved with its data, or is a copy
     if mark is not None and owner.store_id in (mark.store_id, mark.adopts):
         return mark.store_id
     if owner.store_id in seen:

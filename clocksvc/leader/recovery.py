@@ -69,7 +69,7 @@ def begin_term(
     """
     first, end = parts.ticklog.bounds(keep_alive)
     log = read_log_state(first, end, partial(_read, parts, keep_alive))
-    owner = _own(parts, store, log)
+    owner = _own(parts, token, store, log)
     now = parts.time.monotonic()
     clocks = {name: _clock_term(parts, name, log, now, troubles[name]) for name in parts.specs}
     term = Term(token, end, log, clocks, snapshots, owner)
@@ -126,12 +126,14 @@ def _read(parts: LeaderDependencies, keep_alive: KeepAlive, start: int, end: int
     return parts.ticklog.read(start, end, keep_alive)
 
 
-def _own(parts: LeaderDependencies, store: KnownStore, log: LogState) -> LogOwner:
+def _own(parts: LeaderDependencies, token: str, store: KnownStore, log: LogState) -> LogOwner:
     """Return the owner that this term writes to the log."""
     found = confirm_store(parts.log, parts.installation, store.mark, log.owner, store.seen)
     owner = LogOwner(parts.installation, found or parts.new_id())
-    # Before the commit, because its outcome may be unknown.
+    # Both before the commit, because its outcome may be unknown, and this process may end.
     store.seen.add(owner.store_id)
+    if found is None and store.mark is not None:
+        parts.leases.write_mark(token, StoreMark(owner.store_id, adopts=store.mark.store_id))
     if log.owner not in (None, owner):
         logger.warning(
             "log %s is led with the Redis %s (id %s) now; before it was %s (id %s)",

@@ -141,7 +141,7 @@ def test_a_standby_remembers_the_mark() -> None:
 
 
 def test_a_store_that_moved_with_its_data_goes_on() -> None:
-    """Its mark is the one in the log, which gets the new address."""
+    """Its mark is the one in the log, which gets the new address and, because it could be a copy, a new id."""
     clock = clock_with_ticks()
     before = owner(clock)
     clock.leader.leave()
@@ -149,7 +149,41 @@ def test_a_store_that_moved_with_its_data_goes_on() -> None:
     pass_time(clock, 1, clock.leader)
 
     assert goes_on(clock, 4)
-    assert owner(clock) == (ELSEWHERE.store, before[1])
+    assert owner(clock)[0] == ELSEWHERE.store
+    assert owner(clock)[1] != before[1]
+    assert mark(clock) == StoreMark(owner(clock)[1])
+
+
+def test_a_store_that_moved_goes_on_after_a_crash_before_the_first_round() -> None:
+    """The new id is in the log, and no round has marked the store. The mark was written before the commit."""
+    clock = clock_with_ticks()
+    clock.leader.leave()
+    leases = OnceMarkedLeases(clock.store_server.access, log_of(clock.spec.name))
+    pass_time(clock, 2, another_leader(clock, "moved:2", installation=ELSEWHERE, leases=leases))
+    assert owner(clock)[0] == ELSEWHERE.store
+    assert mark(clock) != StoreMark(owner(clock)[1])
+
+    clock.leader = another_leader(clock, "moved:3", installation=ELSEWHERE)
+    pass_time(clock, 12, clock.leader)
+
+    assert goes_on(clock, 4)
+
+
+def test_the_ticks_of_a_copy_of_the_store_are_not_shown() -> None:
+    """Another environment's Redis is a copy of this one, with its mark. It leads the log, and this installation holds:
+    the ticks of the other one's consumers are not true here."""
+    first = clock_with_ticks()
+    second = FaultyClock(now="2026-11-22T12:30:00Z")
+    second.log, second.topics = first.log, first.topics
+    second.store_server.restore(first.store_server.copy_state())
+    second.leader = another_leader(second, "copy:2", installation=ELSEWHERE)
+    pass_time(second, 20, second.leader)
+    assert goes_on(second, 6)
+
+    first.report(0, minutes(4)[0])
+    pass_time(first, 12, first.leader)
+
+    assert (hold_of(first)[0], times(first)) == (Reason.STORE_MISMATCH, minutes(1, 2, 3))
 
 
 def test_a_store_that_was_replaced_by_an_empty_one_waits_for_the_operator() -> None:
@@ -238,6 +272,18 @@ def test_a_lost_mark_is_written_again() -> None:
     pass_time(clock, 2, clock.leader)
 
     assert mark(clock) == before is not None
+
+
+class OnceMarkedLeases(MemoryLeases):
+    """Only the first mark is written."""
+
+    marked = False
+
+    def write_mark(self, token: str, mark: StoreMark) -> None:
+        if self.marked:
+            raise StoreUnavailable("the process ends here")
+        self.marked = True
+        super().write_mark(token, mark)
 
 
 class UnmarkedLeases(MemoryLeases):
