@@ -171,6 +171,10 @@ class RequestNotDone(ClocksvcError):
 class RequestRejected(ClocksvcError):
     """The service rejected the request."""
 
+    def __init__(self, message: str | None = None, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
 
 class ReporterMisuse(ClocksvcError):
     """A Reporter was used after it was closed."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from clocksvc.client.exchange import is_connection_refused, is_unauthenticated
+from clocksvc.client.exchange import TOKEN_HINT, is_connection_refused, is_unauthenticated
 from clocksvc.clock.time_format import parse_duration
 from clocksvc.errors import InvalidValue
 from clocksvc.redaction import printable
@@ -91,7 +91,9 @@ def error_text(error: BaseException) -> str:
     """Return the error's message. If the service can't be reached or requires a token, append what to do."""
     if is_connection_refused(error):
         return f"{error}; start it with `clocksvc serve`, or set its address with --url or CLOCKSVC_URL"
-    return f"{error}; set CLOCKSVC_TOKEN to one of the service's tokens" if is_unauthenticated(error) else str(error)
+    if is_unauthenticated(error):
+        return f"{str(error).removesuffix(TOKEN_HINT)}; set CLOCKSVC_TOKEN to one of the service's tokens"
+    return str(error)
 
 
 def show(*lines: str) -> None:

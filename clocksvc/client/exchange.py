@@ -19,6 +19,7 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 10.0
 _PROBLEM_TYPE = "urn:clocksvc:problem:"
 _MAX_SHOWN = 60
+TOKEN_HINT = "; pass token=… with one of the service's tokens"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Params = Mapping[str, str | int | float | None]
@@ -124,7 +125,7 @@ class ServiceAddress:
         if status in (408, 425, 429) or status >= 500:
             return ServiceUnavailable(message)
         if status == 401:
-            return _Unauthenticated(message)
+            return RequestRejected(f"{message}{TOKEN_HINT}", status)
         if 300 <= status < 400:
             return RequestRejected(f"{message}; wanted the final address in the URL, because it redirects")
         if own:
@@ -147,15 +148,11 @@ def is_connection_refused(error: BaseException) -> bool:
 
 def is_unauthenticated(error: BaseException) -> bool:
     """True if an error of a client means that the token is missing or wrong."""
-    return isinstance(error, _Unauthenticated)
+    return isinstance(error, RequestRejected) and error.status == 401
 
 
 class _NotConnected(ServiceUnavailable):
     """The client could not connect."""
-
-
-class _Unauthenticated(RequestRejected):
-    """The token is missing or not known."""
 
 
 def _check_url(url: str) -> None:

@@ -58,6 +58,7 @@ class ProgressTracker:
         self._late_records = 0
         self._last_tick_ms = 0
         self._clock, self._group = clock, group
+        self._member_of = self._selected_for = group
         self._topic = ObservedTopic(clock, group, topic)
         self._time = time
         self._lock = threading.Lock()
@@ -157,6 +158,12 @@ class ProgressTracker:
             self._compare_topic()
             self._forget(partitions)
 
+    def join(self, group: str) -> None:
+        """Start without progress, because the consumer is a member of this group. The store must reject another one."""
+        with self._lock:
+            self._member_of = group
+            self._clear()
+
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Drop these partitions, if they belong to the observed topic."""
         with self._lock:
@@ -235,6 +242,7 @@ class ProgressTracker:
         with self._lock:
             if self.parameters is None or self._topic.name is None:
                 return []
+            self._selected_for = self._reported_group(self.parameters)
             chosen = self._due.take(now, again_at)
             if unsent:
                 taken = set(chosen)
@@ -264,8 +272,10 @@ class ProgressTracker:
         with self._lock:
             if self.parameters is None:
                 return Report(self._group, ())
+            # Items keep the group of their selection: the consumer may be a member of another one since.
+            group = self._selected_for if items else self._reported_group(self.parameters)
             topic, late_records = self._topic, self._late_records
-            return make_report(self._group, topic, self.parameters, self.progress, items, rejected, late_records)
+            return make_report(group, topic, self.parameters, self.progress, items, rejected, late_records)
 
     def apply_answer(
         self, items: Sequence[PendingTimestamp], report: Report, answer: ReportAnswer, asked_at: float
@@ -306,6 +316,10 @@ class ProgressTracker:
     def _is_observed(self, item: PendingTimestamp) -> bool:
         """False if the partition was forgotten since, even if it was assigned again."""
         return self.progress.get(item.partition) is item.progress
+
+    def _reported_group(self, parameters: ClockParameters) -> str:
+        """Return the group of a report: the one that the store rejects, if reporter and consumer have two groups."""
+        return self._group if self._member_of == parameters.group else self._member_of
 
     def _compare_topic(self) -> None:
         if self.parameters is not None:

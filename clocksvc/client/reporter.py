@@ -3,6 +3,7 @@
 Only `flush`, `close` and `on_revoke` wait for the store, each with a timeout.
 """
 
+import logging
 import random
 import threading
 import weakref
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 
+from clocksvc.client.membership import group_of
 from clocksvc.client.message import KafkaMessage, TopicPartition
 from clocksvc.client.progress_tracker import ProgressTracker
 from clocksvc.client.report_sender import ReportSender
@@ -24,6 +26,8 @@ from clocksvc.interfaces.progress import ReportSink
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.fork import after_fork
+
+logger = logging.getLogger("clocksvc.reporter")
 
 REVOKE_TIMEOUT_S = 2.0
 
@@ -47,7 +51,8 @@ class Reporter:
             `redis+cluster://…` are the store. Add `?prefix=…` if the service's prefix is not `clocksvc`. `http://…` and
             `https://…` are the service.
         clock: the name of the clock.
-        group: the consumer group that processes the records. The clock counts only its configured group.
+        group: the consumer group that processes the records. The clock counts only its configured group. If the
+            consumer that `on_assign` gets is a member of another group, its records do not count.
         topic: the topic of the observed partitions; messages of other topics do not count. None for all topics of the
             clock: `observe_message` and `observe_many` take the topic from each message. Numbers of partitions, which
             `observe` gets, are of the topic of the messages, otherwise of the only topic that `on_assign` gets. If none
@@ -58,6 +63,9 @@ class Reporter:
         time: the source of the time.
         rng: the source of random numbers for the jitter of retries.
         start: False to start no background thread. In this case, one thread of the caller must call `step`.
+
+    Attributes:
+        group: the group that was given.
 
     Raises:
         InvalidValue: an argument is not valid.
@@ -82,7 +90,9 @@ class Reporter:
         if topic is not None and not (isinstance(topic, str) and topic):
             wanted = "wanted the name of one topic, or None. For several topics, create one reporter for each topic"
             raise InvalidValue("topic", topic, wanted)
+        self.group = group
         self._clock, self._start = clock, start
+        self._member_of: str | None = None
         # The functions below are kept by the thread, so they must not refer to this object.
         clocks_time = self._time = time or SystemTime()
         self._closed = False
@@ -106,6 +116,8 @@ class Reporter:
 
     def _begin(self) -> None:
         self._senders = self._create_senders()
+        if self._member_of is not None:
+            self._senders.join(self._member_of)
         self._topic = self._senders.only_topic
         self._numbers = self._senders.first.progress
         self._of_topic = self._senders.progress
@@ -276,12 +288,33 @@ class Reporter:
     def on_assign(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
         """Start partitions that were assigned to this consumer, without progress. Does not block.
 
-        The topics of the partitions are compared with those of the clock.
+        The topics of the partitions are compared with those of the clock, and the group of the consumer with that of
+        the reporter. If the consumer is a member of another group, an ERROR is logged, and the clock rejects all that
+        is observed, until an assignment of a consumer with the reporter's group.
+
+        Args:
+            consumer: a consumer of confluent-kafka or aiokafka. The group of other objects is not compared.
+            partitions: the partitions that were assigned.
         """
+        self._compare_group(group_of(consumer))
         self._senders.assign([Partition(item.topic, item.partition) for item in partitions])
         self._check_numbers()
         if self._thread is not None and not self._closed:
             self._thread.start()
+
+    def _compare_group(self, member_of: str | None) -> None:
+        if member_of is None or member_of == self._member_of:
+            return
+        self._member_of = member_of
+        self._senders.join(member_of)
+        if member_of != self.group:
+            logger.error(
+                "the consumer is a member of group %r, but Reporter(…, group=%r) reports for another group to clock "
+                "%s: nothing counts for the clock. Use one group in group.id and group=; a copy of a consumer with a "
+                "group of its own needs a clock of its own, or no Reporter",
+                *(member_of, self.group, self._clock),
+                extra={"clock": self._clock, "group": member_of},
+            )
 
     def on_revoke(self, consumer: object, partitions: Iterable[TopicPartition]) -> None:
         """Report the progress of partitions that are revoked, then forget these partitions.

@@ -36,6 +36,7 @@ class TopicSenders:
         self.progress: dict[str, dict[int, Progress]] = {}
         self._given, self._create, self._sink, self._time = topic, create, sink, time
         self._trackers: dict[str, ProgressTracker] = {}
+        self._member_of: str | None = None
         self._senders = [sender]
         self._lock = threading.Lock()
         if topic is not None:
@@ -80,6 +81,13 @@ class TopicSenders:
             if tracker is not self.first and own:
                 tracker.assign(own)
 
+    def join(self, group: str) -> None:
+        """Start without progress, because the consumer is a member of this group."""
+        with self._lock:
+            self._member_of = group
+            for tracker in self.all:
+                tracker.join(group)
+
     @property
     def has_unsent(self) -> bool:
         """True if something was observed that the store has not accepted or counted yet."""
@@ -112,6 +120,8 @@ class TopicSenders:
                 return None
             self.first.drop_numbers()
             tracker, sender = self._create(topic, self.wake)
+            if self._member_of is not None:
+                tracker.join(self._member_of)
             self._senders.append(sender)
             return self._use(topic, tracker)
 

@@ -10,6 +10,7 @@ from arroyo.types import BrokerValue, Partition, Topic
 
 from clocksvc.client.arroyo.partition_progress import ContiguousOffsets, PartitionProgress, timestamp_ms
 from clocksvc.client.consumer.reporting import ProgressReporter, observe, topic_partitions
+from clocksvc.client.membership import check_reporter_group, group_of
 from clocksvc.client.message import is_heartbeat
 from clocksvc.client.progress import DEFAULT_MAX_FUTURE_MS
 from clocksvc.clock import partition as clock
@@ -40,7 +41,8 @@ class ReportingConsumer(Consumer[KafkaPayload]):
         reporter: observes the committed records. This object does not close it.
 
     Raises:
-        InvalidValue: librdkafka commits for this consumer, so `commit_offsets` returns nothing.
+        InvalidValue: librdkafka commits for this consumer, so `commit_offsets` returns nothing; or the reporter has
+            another group than the consumer.
     """
 
     def __init__(self, consumer: Consumer[KafkaPayload], reporter: ProgressReporter, time: Time) -> None:
@@ -51,6 +53,7 @@ class ReportingConsumer(Consumer[KafkaPayload]):
                 "wanted a consumer that returns what it has committed. librdkafka commits for this one: pass "
                 "enable_auto_commit=False to build_kafka_consumer_configuration, or remove arroyo.enable.auto.commit",
             )
+        check_reporter_group(reporter, group_of(consumer))
         self._consumer, self._reporter, self._time = consumer, reporter, time
         self._partitions: dict[Partition, PartitionProgress] = {}
         self._passed_heartbeats: set[Partition] = set()

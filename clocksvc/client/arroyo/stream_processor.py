@@ -30,7 +30,7 @@ class ReportingStreamProcessor(StreamProcessor[KafkaPayload]):
         time: the source of the time.
 
     Raises:
-        InvalidValue: the consumer commits by itself (`arroyo.enable.auto.commit`).
+        InvalidValue: the consumer commits by itself (`arroyo.enable.auto.commit`), or the reporter has another group.
     """
 
     def __init__(

@@ -20,6 +20,7 @@ from clocksvc.client.consumer.processing import InlineProcessing
 from clocksvc.client.consumer.reporting import ProgressReporter
 from clocksvc.client.consumer.retry import RetryPolicy
 from clocksvc.client.consumer.stats import ConsumerStats
+from clocksvc.client.membership import check_reporter_group
 from clocksvc.errors import ConsumerFailed, InvalidValue
 from clocksvc.interfaces.time import SystemTime
 
@@ -99,7 +100,7 @@ class BufferedConsumer(Generic[Item]):
         buffer_records, buffer_bytes: the bounds of the buffer, in records and in bytes of their values.
         retry: the attempts of `flush`, and of sending a dead letter, and the delays in between.
         dead_letters: the dead-letter topic. It must exist.
-        reporter: a Reporter, or a similar object. It is not closed.
+        reporter: a Reporter of this `group`, or a similar object. It is not closed.
         commit_interval_seconds: the shortest time between two commits, and so between two reports. It is 0.1 s at most
             while partitions that run ahead are paused.
         revoke_timeout_seconds: see above. 0 to discard at once what is not flushed.
@@ -148,6 +149,7 @@ class BufferedConsumer(Generic[Item]):
             raise InvalidValue("topics", topics, "wanted the name of a topic, or several names")
         if not (isinstance(group, str) and group):
             raise InvalidValue("group", group, "wanted the name of the consumer group")
+        check_reporter_group(reporter, group)
         for name, function in {"process": process, "flush": flush, "state": state or dict}.items():
             if not callable(function):
                 raise InvalidValue(name, function, "wanted a function")

@@ -212,6 +212,12 @@ MISTAKES: tuple[Mistake, ...] = (
         r"wrong-group-http|foreign_group",
         consumers=_consumer(group="wrong-group-http", report_group="wrong-group-http", way="http", url="{url}"),
     ),
+    Mistake(
+        "copy-with-own-group",
+        "a copy of the consumer has a group of its own, and the Reporter's group= is still the clock's",
+        r"'my-own-copy'",
+        consumers=_consumer(group="my-own-copy"),
+    ),
     Mistake("group-misspelt", "the clock's group is misspelt", r"of group '{group}'", clock={"group": "{group}x"}),
     Mistake(
         "second-group",

@@ -1,4 +1,4 @@
-"""Five mistakes at once, as `make mistakes` makes all of them: each is named in the log, by status and by check."""
+"""Six mistakes at once, as `make mistakes` makes all of them: each is named in the log, by status and by check."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tests.system.mistakes.invalid import commands_without_cause
 from tests.system.mistakes.laboratory import Seen, running
 from tests.waiting import eventually
 
-CHOSEN = ("right", "seconds", "other-topic", "other-group", "far-back", "prefix")
+CHOSEN = ("right", "seconds", "other-topic", "other-group", "copy-with-own-group", "far-back", "prefix")
 WITHIN_S = 60.0
 
 

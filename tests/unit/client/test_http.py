@@ -90,6 +90,8 @@ def test_a_response_that_is_no_success_is_an_error(fetch: Fetch, reply: Reply, e
     assert (reply.body.get("detail", "") if isinstance(reply.body, dict) else "") in str(raised.value)
     assert "s3cret" not in str(raised.value)
     assert is_unauthenticated(raised.value) == (reply.status == 401)
+    assert ("pass token=…" in str(raised.value)) == (reply.status == 401)
+    assert type(raised.value) is error
     assert len(stub.asked) == 1
 
 

@@ -1,10 +1,16 @@
 """Invalid timestamps, late records, and reports of a foreign group."""
 
+import asyncio
 import logging
-from unittest.mock import patch
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from unittest.mock import MagicMock, patch
 
 import pytest
+from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
+from confluent_kafka import Consumer
 
+from clocksvc.client.membership import group_of
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.errors import RequestRejected
 from clocksvc.interfaces.progress import ClockParameters, Report, ReportAnswer
@@ -13,6 +19,13 @@ from tests.unit.client.fake_sink import MINUTE_MS, NOW_MS, TOPIC, AssignedPartit
 pytestmark = pytest.mark.core
 
 HALF_AN_HOUR_MS = 30 * MINUTE_MS
+
+
+@contextmanager
+def member(group: str) -> Iterator[Consumer]:
+    """A consumer of confluent-kafka that never connects."""
+    with closing(Consumer({"bootstrap.servers": "localhost:1", "group.id": group, "log_level": 0})) as consumer:
+        yield consumer
 
 
 def rejections(reports: list[Report]) -> list[tuple[int, int, Outcome]]:
@@ -314,3 +327,78 @@ def _not_after(limit_ms: int):  # type: ignore[no-untyped-def]
         return Outcome.TOO_FAR_AHEAD if reading.timestamp_ms > limit_ms else Outcome.ACCEPTED
 
     return outcome
+
+
+async def group_of_aiokafka(group: str | None) -> str | None:
+    """What is found in a consumer of aiokafka with this group."""
+    consumer = AIOKafkaConsumer(group_id=group)
+    try:
+        return group_of(consumer)
+    finally:
+        await consumer.stop()
+
+
+def groups_of(reports: list[Report]) -> set[str]:
+    """The groups of all reports with timestamps."""
+    return {report.group for report in reports if report.timestamps}
+
+
+@pytest.mark.parametrize("instance", [{}, {"group.instance.id": "one"}])
+def test_the_group_of_a_consumer_is_found(instance: dict[str, str]) -> None:
+    """As the installed clients give it."""
+    settings = {"bootstrap.servers": "localhost:1", "group.id": "checkins:ü-1", "log_level": 0, **instance}
+    with closing(Consumer(settings)) as consumer:
+        assert group_of(consumer) == "checkins:ü-1"
+    assert group_of(consumer) is None
+    assert asyncio.run(group_of_aiokafka("workers")) == "workers"
+    assert asyncio.run(group_of_aiokafka(None)) is None
+    assert [group_of(other) for other in (None, object(), MagicMock())] == [None, None, None]
+
+
+def test_a_consumer_of_another_group_is_never_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Its progress is sent as that of its own group, which the store rejects, until a consumer of the right group is
+    assigned. One ERROR names both groups."""
+    stepped = SteppedReporter()
+    with member("dev") as other, member("workers") as right:
+        for _ in range(2):
+            stepped.reporter.on_assign(other, [AssignedPartition(0)])
+        stepped.observe(NOW_MS)
+        stepped.reporter.on_assign(None, [AssignedPartition(1)])
+        assert groups_of(reports_within(stepped, 11)) == {"dev"}
+
+        stepped.reporter.observe(0, NOW_MS + 1)
+        stepped.reporter.on_assign(right, [AssignedPartition(1)])
+        assert groups_of(reports_within(stepped, 11)) == set()
+        stepped.reporter.observe(1, NOW_MS + 2)
+        assert groups_of(reports_within(stepped, 11)) == {"workers"}
+
+    errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert errors[0].startswith(
+        "the consumer is a member of group 'dev', but Reporter(…, group='workers') reports for another group to clock "
+        "checkins: nothing counts for the clock"
+    )
+
+
+def test_a_reporter_of_another_group_than_consumer_and_clock_is_not_counted() -> None:
+    """Also if the clock belongs to the group of the consumer: one of both is wrong."""
+    stepped = SteppedReporter(FakeSink(ClockParameters("dev", (TOPIC,), MINUTE_MS, 0, MINUTE_MS)))
+    with member("dev") as other:
+        stepped.reporter.on_assign(other, [AssignedPartition(0)])
+        stepped.observe(NOW_MS)
+
+    assert groups_of(reports_within(stepped, 11)) == {"workers"}
+
+
+def test_what_a_report_selected_keeps_its_group() -> None:
+    """The right consumer is assigned after the timestamps of a report were selected, and before it is sent."""
+    stepped = SteppedReporter()
+    with member("dev") as other, member("workers") as right:
+        stepped.reporter.on_assign(other, [AssignedPartition(0)])
+        tracker = stepped.reporter._senders.first
+        stepped.reporter.observe(0, NOW_MS)
+        selected = tracker.select(stepped.time.monotonic(), stepped.time.monotonic() + 10, unsent=True)
+        stepped.reporter.on_assign(right, [AssignedPartition(0)])
+
+    assert len(selected) == 1
+    assert tracker.report(selected).group == "dev"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from arroyo.backends.abstract import ProducerFuture
-from arroyo.backends.kafka import KafkaPayload
+from arroyo.backends.kafka import KafkaConsumer, KafkaPayload, build_kafka_consumer_configuration
 from arroyo.commit import IMMEDIATE, ONCE_PER_SECOND, CommitPolicy
 from arroyo.dlq import DlqPolicy, InvalidMessage, NoopDlqProducer
 from arroyo.processing.strategies import CommitOffsets, FilterStep, ProcessingStrategy, Reduce, RunTask
@@ -243,6 +243,19 @@ def test_a_consumer_that_commits_by_itself_is_refused() -> None:
 
     with pytest.raises(InvalidValue, match="enable_auto_commit=False"):
         ReportingStreamProcessor(consumer, Topic(TOPIC), Factory(Sink(1).build), reporter=stepped.reporter)
+
+
+def test_a_consumer_of_another_group_is_refused() -> None:
+    """Its records are not those of the reporter's group."""
+    settings = build_kafka_consumer_configuration(
+        {"log_level": 0}, bootstrap_servers=["localhost:1"], group_id="dev", enable_auto_commit=False
+    )
+    stepped, consumer = SteppedReporter(), KafkaConsumer(settings)
+    try:
+        with pytest.raises(InvalidValue, match="wanted a Reporter with group='dev'"):
+            ReportingStreamProcessor(consumer, Topic(TOPIC), Factory(Sink(1).build), reporter=stepped.reporter)
+    finally:
+        consumer.close()
 
 
 def test_the_end_sends_what_is_not_reported_yet() -> None:

@@ -10,6 +10,7 @@ import pytest
 from clocksvc.consumer import BufferedConsumer, RetryPolicy
 from clocksvc.errors import InvalidValue
 from clocksvc.kafka.consumer_group import KafkaConsumerGroup
+from tests.unit.client.fake_sink import SteppedReporter
 
 pytestmark = pytest.mark.core
 
@@ -30,6 +31,10 @@ pytestmark = pytest.mark.core
         ({"retry": RetryPolicy(attempts=0)}, "retry.attempts: 0 is not valid: wanted at least 1, or None"),
         ({"retry": RetryPolicy(first_seconds=2, limit_seconds=1)}, "retry.first_seconds"),
         ({"processes": -1}, "processes"),
+        (
+            {"reporter": SteppedReporter().reporter},
+            "reporter: \"Reporter(…, group='workers')\" is not valid: wanted a Reporter with group='g'",
+        ),
     ],
 )
 def test_an_argument_is_checked(arguments: dict[str, Any], text: str) -> None:
