@@ -13,11 +13,14 @@ from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import describe_duration, to_rfc3339
 from clocksvc.errors import ServiceUnavailable
 from clocksvc.interfaces.hold_history import HoldHistory, PastHold
+from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.hold_history import hold_history_from_wire
 from clocksvc.service.public_state import PublicPartition, PublicState, public_partition_from_wire, state_from_wire
 
 _HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "REJECTED", "LEADER")
 _RECENT_HOLDS = 10
+OVERDUE_ROUNDS = 3
+"""After as many intervals without a complete round of heartbeats, they are named as a possible cause of a hold."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,14 +60,35 @@ def run(args: argparse.Namespace) -> int:
 
 
 def hold_lines(state: PublicState) -> list[str]:
-    """Return the reason of a clock's hold, its detail and its partitions. The state must have a hold."""
+    """Return the reason of a clock's hold, its detail, its partitions and overdue heartbeats. It must have a hold."""
     assert state.hold is not None
     since = "" if state.hold_since_ms is None else f" No tick since {to_rfc3339(state.hold_since_ms)}."
     lines = [f"{state.clock}: {reason_text(state.hold.reason)}.{since}"]
     if state.hold.detail:
         lines.append(f"  {_sentence(state.hold.detail, state.topics)}")
     named = state.hold.partitions_text()
-    return [*lines, f"  Partitions: {named}."] if named else lines
+    if named:
+        lines.append(f"  Partitions: {named}.")
+    return lines + _heartbeat_lines(state)
+
+
+def _heartbeat_lines(state: PublicState) -> list[str]:
+    """Return a line if the hold can have the cause that heartbeats are missing; otherwise []."""
+    assert state.hold is not None
+    every_ms, last_ms = state.heartbeats.every_ms, state.heartbeats.last_success_ms
+    waits = state.hold.reason in (Reason.PARTITION_BEHIND, Reason.PARTITION_UNREPORTED)
+    if not waits or every_ms is None or state.heartbeats.counts is None:
+        return []
+    due = f"One is due every {every_ms / 1000:g} s: do celery -A clocksvc worker and beat run?"
+    if last_ms is None:
+        return [f"  No round of heartbeats has reached every partition yet. {due}"]
+    now_ms = SystemTime().now_ms()
+    if state.last_tick is not None and state.behind_ms is not None:
+        now_ms = state.last_tick.at_ms + state.behind_ms  # the service's own time
+    if now_ms - last_ms <= OVERDUE_ROUNDS * every_ms:
+        return []
+    ago = describe_duration(now_ms - last_ms)
+    return [f"  Last complete round of heartbeats {_seconds_of(last_ms)}, {ago} ago. {due}"]
 
 
 def _notes(state: PublicState) -> Iterator[str]:

@@ -45,8 +45,12 @@ DELAYED_REASONS = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, R
 
 _NOT_REPORTED = (
     "not every partition has been reported: start the consumers of the topics. A partition without records needs "
-    "heartbeats: run celery -A clocksvc worker and beat, or clocksvc heartbeat for one round. If the consumers run and "
-    "commit, compare URL, database, prefix and clock name of their Reporter with the service's"
+    "heartbeats{}. If the consumers run and commit, compare URL, database, prefix and clock name of their Reporter "
+    "with the service's"
+)
+_HEARTBEATS_ON = ": run celery -A clocksvc worker and beat, or clocksvc heartbeat for one round"
+_HEARTBEATS_OFF = (
+    ", which are off for this clock: remove heartbeat: null from its configuration, or write a record to the partition"
 )
 
 
@@ -126,6 +130,7 @@ class HoldInputs:
         digests: the configuration digests of all live replicas.
         all_replicas_announced: True if every live replica has had time to announce itself after the store last lost
             announcements.
+        heartbeats: True if the clock has heartbeats.
     """
 
     state: ClockState
@@ -140,6 +145,7 @@ class HoldInputs:
     without_id: tuple[str, ...] = ()
     digests: frozenset[str] = frozenset()
     all_replicas_announced: bool = True
+    heartbeats: bool = True
 
     @property
     def watermark_boundary_ms(self) -> int:
@@ -218,7 +224,10 @@ def partition_unreported(inputs: HoldInputs) -> Hold | None:
     if inputs.roster.required_count() == 0:
         return Hold(Reason.PARTITION_UNREPORTED, detail=_ALL_EXCLUDED)
     if inputs.lowest_ms is None:
-        return Hold(Reason.PARTITION_UNREPORTED, detail=_NOT_REPORTED)
+        return Hold(
+            Reason.PARTITION_UNREPORTED,
+            detail=_NOT_REPORTED.format(_HEARTBEATS_ON if inputs.heartbeats else _HEARTBEATS_OFF),
+        )
     return None
 
 

@@ -130,6 +130,7 @@ def _inputs(clock: ClockTerm, progress: ProgressReading, moment: Moment) -> Hold
         without_id=clock.without_id,
         digests=frozenset(announced | {clock.digest}),  # its own digest, even if the store has lost it
         all_replicas_announced=moment.announcements_missing_ms() == 0,
+        heartbeats=clock.spec.heartbeat is not None,
     )
 
 

@@ -16,6 +16,7 @@ from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.log_record import FORMAT
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.request import RequestKind
+from clocksvc.clock.spec import HeartbeatSpec
 from clocksvc.interfaces.leases import Announcement
 from clocksvc.interfaces.progress import Report
 from clocksvc.service.clock_view import published_hold
@@ -60,6 +61,15 @@ def rejected(timestamp: int | str, **how: Any) -> Hold | None:
 
 
 @situation("unreported")
+def _() -> Hold | None:
+    clock = FaultyClock()
+    clock.settle()
+    clock.leader.leave()
+    clock.leader = clock.new_leader("next", replace(clock.spec, heartbeat=HeartbeatSpec()))
+    return shown(clock, 10)
+
+
+@situation("unreported-heartbeats-off")
 def _() -> Hold | None:
     return shown(FaultyClock())
 

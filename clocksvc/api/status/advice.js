@@ -120,7 +120,11 @@ function unreported(clock) {
   if (!lines.length && clock.hold.partitions.length) return [];
   if (!clock.hold.partitions.length) return ["Every partition is excluded. Include at least one: clocksvc include."];
   const beats = heartbeats(clock);
-  const quiet = beats.late ? `A partition without records needs a heartbeat. ${beats.text}` : "One processed record or heartbeat in each partition is enough.";
+  const off = clock.heartbeats.every_seconds === null;
+  const enough = off
+    ? "One processed record in each partition is enough. Heartbeats are off: remove heartbeat: null from the clock's configuration, or write a record to partitions without records."
+    : "One processed record or heartbeat in each partition is enough.";
+  const quiet = beats.late ? `A partition without records needs a heartbeat. ${beats.text}` : enough;
   return [`Start the consumers of group ${clock.group}. If they run, check that they report this clock's topics (${clock.topics.join(", ")}) and have all partitions.`, quiet];
 }
 

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from clocksvc.cli.main import main
 from clocksvc.cli.words import OUTCOMES, REASONS
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import REJECTIONS, Partition
+from clocksvc.clock.spec import HeartbeatSpec
 from tests.http_stub import HttpStub, Reply
 from tests.unit.api.clock_fixture import NOON, TOPIC, ClockFixture, after, ticks
 from tests.unit.api.running_service import RunningService, serving
@@ -88,6 +90,32 @@ def test_status_does_not_name_a_partition_twice(
     shown = capsys.readouterr().out
     assert shown.count(str(named)) == 1
     assert f"\n  Not reported for more than 30 s: {named}.\n" in shown
+
+
+def test_status_names_heartbeats_that_are_overdue(
+    clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """During a hold: rounds that never came, and rounds that came once. Not if they are on time, or off."""
+    clock_fixture.publish_hold(Hold(Reason.PARTITION_BEHIND, (Partition(TOPIC, 0),), "behind"))
+    question = "One is due every 60 s: do celery -A clocksvc worker and beat run?"
+
+    def shown() -> str:
+        clock_fixture.time.advance(1)
+        assert main(["status", "--url", served.url, "checkins"]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    with serving(clock_fixture) as served:
+        assert "heartbeats" not in shown()
+    clock_fixture.view.spec = replace(clock_fixture.spec, heartbeat=HeartbeatSpec())
+    with serving(clock_fixture) as served:
+        assert f"No round of heartbeats has reached every partition yet. {question}" in shown()
+        clock_fixture.store.count_heartbeats({"delivered": 2}, success=True)
+        clock_fixture.time.advance(170)
+        assert "heartbeats" not in shown()
+        clock_fixture.time.advance(140)
+        assert re.search(
+            r"Last complete round of heartbeats 2026-11-22T12:00:0\dZ, 5 min ago\. " + re.escape(question), shown()
+        )
 
 
 def test_status_shows_rejected_reports(

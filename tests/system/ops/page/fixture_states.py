@@ -114,6 +114,7 @@ def _of_cause(name: str, reason: Reason, outcome: Outcome | None) -> dict[str, A
         Status.PAUSED if reason is Reason.PAUSED else Status.HOLDING,
         hold=hold,
         behind_s=None if name in ("unreported", "too-far-back") else 300,
+        heartbeats_every_s=None if name.endswith("heartbeats-off") else 5.0,
         due_ticks=4 if reason is Reason.PAUSED else 0,
         slowest=[line, *map(partition, range(1, 10))],
         pause=Pause("ada", NOW_MS - 240_000, "a migration") if reason is Reason.PAUSED else None,
