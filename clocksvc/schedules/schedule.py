@@ -121,6 +121,9 @@ def parse_schedule(fields: Mapping[str, Any], interval_ms: int, created_ms: int 
         raise InvalidValue("interval", given.get("interval"), "wanted either interval or cron")
     if "timezone" in given and "cron" not in given:
         raise InvalidValue("timezone", given["timezone"], "wanted only with cron: an interval has no time zone")
+    for name in ("cron", "timezone"):
+        if not isinstance(given.get(name, ""), str):
+            raise InvalidValue(name, given[name], "wanted text")
     cron, timezone = given.get("cron"), given.get("timezone", "UTC")
     if cron is not None:
         parse_cron(cron, timezone)

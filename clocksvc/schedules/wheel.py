@@ -92,7 +92,7 @@ class ScheduleWheel:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Add schedules. A million of them take about a second if the garbage collector is off."""
-        position_ms, near_ms, minutes = self._position_ms, self._near_ms, self._minutes
+        position_ms, minutes = self._position_ms, self._minutes
         for entry in entries:
             self._entries += 1
             limits, recurrence = entry.limits, entry.recurrence
@@ -100,7 +100,7 @@ class ScheduleWheel:
                 self._add_limited(entry, limits)
                 continue
             instant_ms = recurrence.first(entry.key, position_ms)
-            slot = minutes.get(-(-instant_ms // MINUTE_MS)) if instant_ms > near_ms and recurrence.by_minute else None
+            slot = minutes.get(-(-instant_ms // MINUTE_MS)) if recurrence.by_minute else None
             if slot is None:
                 self._insert(entry, instant_ms)
             else:

@@ -150,6 +150,7 @@ def test_records_of_a_later_tick_are_not_passed_over() -> None:
     first, second = (due_record(CLOCK, DUE._replace(due_ms=NOW_MS + n * MINUTE), NOW_MS + n * MINUTE) for n in (1, 2))
     reader = read_all([due_record(CLOCK, DUE, NOW_MS), position_record(CLOCK, Position(NOW_MS)), first])
 
+    assert reader.sent_ids == {dict(first.headers)["clocksvc-id"].decode()}
     assert reader.unsent([first], NOW_MS + MINUTE) == []
     assert reader.unsent([second], NOW_MS + 2 * MINUTE) == [second]
     assert reader.sent_ids == set()
