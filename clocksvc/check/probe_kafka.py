@@ -87,20 +87,21 @@ def _tick_log(inspector: KafkaInspector, settings: Settings, brokers: int, time:
 def _records(
     inspector: KafkaInspector, settings: Settings, part: str, facts: TopicFacts | None, time: Time
 ) -> Iterator[Finding]:
-    """Evaluate the newest records of the logs of the configured clocks."""
+    """Evaluate the newest records of all logs, also of those without a configured clock."""
     records: list[LogRecord] = []
     if facts is not None and facts.partitions == LOGS and not facts.lacks("READ"):
-        logs = group_by_log(settings.clocks)
-        records = inspector.tick_log(settings.tick_log.topic, logs.keys(), NEWEST_OFFSETS, NEWEST_TIMEOUT_S)
+        own = group_by_log(settings.clocks).keys()
+        for logs in (own, set(range(LOGS)) - own):
+            records += inspector.tick_log(settings.tick_log.topic, logs, NEWEST_OFFSETS, NEWEST_TIMEOUT_S)
     yield from rules_kafka.evaluate_owner(part, bootstrap.installation_of(settings), _marks(settings), records)
     yield rules_kafka.evaluate_broker_time(*_newest_tick(records), time.now_ms())
 
 
 def _marks(settings: Settings) -> dict[int, StoreMark | None] | None:
-    """Return the marks of the configured clocks' logs in Redis; None if Redis does not answer."""
+    """Return the marks of all logs in Redis; None if Redis does not answer."""
     server = bootstrap.open_store_server(settings)
     try:
-        return {log: server.leases(log).read_mark() for log in group_by_log(settings.clocks)}
+        return {log: server.leases(log).read_mark() for log in range(LOGS)}
     except ClocksvcError:
         return None  # the probe of Redis reports it
 

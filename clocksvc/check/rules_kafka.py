@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, problem, warning
-from clocksvc.clock.log_owner import Installation, LogOwner, StoreMark, confirm_store, read_owner
+from clocksvc.clock.log_owner import Installation, LogOwner, StoreMark, confirm_store, leading_logs, read_owner
 from clocksvc.clock.logs import LOGS
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import ClockSpec
@@ -91,18 +91,21 @@ def evaluate_owner(
 
     Args:
         marks: the marks of the logs in Redis, by log; None if they can't be read. Then only the prefix is tested.
-        records: the newest records of some logs, in order of offset within a log.
+        records: the newest records of all logs, in order of offset within a log. A second installation can have its
+            clocks in other logs.
     """
     owners: dict[int, LogOwner] = {}
     for record in records:
         owner = read_owner(record.message)
         if owner is not None:
             owners[record.log] = owner
+    leads = [] if marks is None else leading_logs(marks, owners)
     for log, owner in sorted(owners.items()):
         prefix = owner.installation.prefix
         if prefix != installation.prefix:
             text = (
-                f"belongs to another installation: redis.prefix is {installation.prefix!r} here, but {prefix!r} there"
+                f"log {log} belongs to another installation: redis.prefix is {installation.prefix!r} here, but {prefix!r} "
+                "there"
             )
             to_do = (
                 "set tick_log.topic to a topic of this installation alone, or redis.prefix to that of the installation"
@@ -110,7 +113,7 @@ def evaluate_owner(
             return [problem(part, text, to_do)]
         try:
             if marks is not None:
-                confirm_store(log, installation, marks.get(log), owner)
+                confirm_store(log, installation, marks.get(log), owner, leads=leads)
         except StoreMismatch as error:
             return [problem(part, *_split(str(error)))]
     return [ok(part, "belongs to this installation")] if owners else []

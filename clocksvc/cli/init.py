@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from clocksvc.cli.adopt_tick_log import adopt_tick_log
+from clocksvc.cli.adopt_tick_log import REDIS_BEFORE, adopt_tick_log
 from clocksvc.cli.console import add_config, add_json, load_settings, note, print_json, show
 from clocksvc.clock.boundary import next_boundary
 from clocksvc.clock.first_tick import FIELD as REQUEST_FIELD
@@ -55,8 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adopt-tick-log",
         action="store_true",
-        help="this installation's Redis was replaced by an empty one: lead the tick log with it. Rejected if the Redis "
-        "is marked for another tick log",
+        help="this installation's Redis was replaced by an empty one: lead the tick log with it. Stop everything that "
+        "uses the old Redis first. Rejected if a log looks like that of another installation: this Redis leads other logs, a "
+        "clock has another group or other topics there, or the newest tick is new",
+    )
+    parser.add_argument(
+        REDIS_BEFORE,
+        metavar="ADDRESS",
+        help="with --adopt-tick-log: adopt only the logs of this Redis, as the error names it, although they look like "
+        "those of another installation",
     )
     parser.add_argument("--reason", metavar="TEXT", help="why; one line, which is written to the tick log")
     add_json(parser, "what was written")
@@ -79,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
     if args.adopt_tick_log:
         if args.clock is not None or args.last_tick is not None:
             args.usage_error(f"--adopt-tick-log is for all clocks: wanted neither CLOCK nor {FIELD}")
-        return adopt_tick_log(load_settings(args), as_json=args.json)
+        return adopt_tick_log(load_settings(args), args.redis_before, as_json=args.json)
+    if args.redis_before is not None:
+        args.usage_error(f"{REDIS_BEFORE} is for --adopt-tick-log")
     if args.clock is None or args.last_tick is None:
         args.usage_error(f"wanted CLOCK and {FIELD}, or --adopt-tick-log")
     last_tick_ms = parse_timestamp(FIELD, args.last_tick)

@@ -12,7 +12,7 @@ gets a new id if it has the log's id at another address: it was moved with its d
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from clocksvc.clock.log_record import FORMAT, Message
@@ -85,7 +85,12 @@ def read_owner(message: Message) -> LogOwner | None:
 
 
 def confirm_store(
-    log: int, own: Installation, mark: StoreMark | None, owner: LogOwner | None, seen: Collection[str] = ()
+    log: int,
+    own: Installation,
+    mark: StoreMark | None,
+    owner: LogOwner | None,
+    seen: Collection[str] = (),
+    leads: Collection[int] = (),
 ) -> str | None:
     """Return the id with which an installation's store may lead a log; None if the store needs a new id.
 
@@ -94,6 +99,7 @@ def confirm_store(
         mark: the store's mark of this log.
         owner: the owner that the log names.
         seen: the ids with which this process has seen the store marked.
+        leads: other logs of the tick log that this store leads, as far as they are known, for the error's text.
 
     Raises:
         StoreMismatch: another store leads the log, or may lead it.
@@ -120,11 +126,37 @@ def confirm_store(
     if owner.installation.store != own.store:
         raise StoreMismatch(
             f"log {log} of the tick log belongs to redis.prefix {own.prefix!r} with the Redis "
-            f"{owner.installation.store}, and the Redis here, {own.store}, is new or empty: if this is another "
-            "installation, give it its own redis.prefix and tick_log.topic. If this Redis has replaced that one, run "
-            f"{ADOPT}"
+            f"{owner.installation.store}, and the Redis here, {own.store}, has no mark of log {log}: "
+            + (_led(leads) if leads else _UNMARKED)
         )
     return None
+
+
+_UNMARKED = (
+    "most likely the log is another installation's, so give this one its own redis.prefix and tick_log.topic. Only if "
+    f"this Redis was empty when it replaced that one, run {ADOPT}"
+)
+
+
+def _led(leads: Collection[int]) -> str:
+    return (
+        f"the log is another installation's, because this Redis leads other logs of the tick log ({name_logs(leads)}). "
+        "Give this installation its own redis.prefix and tick_log.topic (runbook, ClocksvcStoreMismatch)"
+    )
+
+
+def leading_logs(marks: Mapping[int, StoreMark | None], owners: Mapping[int, LogOwner | None]) -> list[int]:
+    """Return the logs that a store leads: it is marked with the id of their owner."""
+    return [
+        log
+        for log, mark in sorted(marks.items())
+        if mark is not None and (owner := owners.get(log)) is not None and owner.store_id == mark.store_id
+    ]
+
+
+def name_logs(logs: Collection[int]) -> str:
+    """Return the numbers of some logs as text."""
+    return ", ".join(str(log) for log in sorted(logs))
 
 
 def _other_store(owner: LogOwner, own: Installation) -> str:

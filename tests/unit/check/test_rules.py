@@ -288,6 +288,21 @@ def test_store_of_the_tick_log(store: str, mark: StoreMark | None, words: str) -
     assert not words or "redis:6379" in findings[0].text
 
 
+def test_a_second_installation_in_another_log() -> None:
+    """This Redis leads log 3, and has no mark of log 4, in which another Redis leads. Both are named."""
+    theirs = [replace(record, log=4) for record in records_of("ours", store="other:6379")]
+
+    (finding,) = rules_kafka.evaluate_owner(
+        "tick log t", OURS, {3: StoreMark("ours"), 4: None}, [*records_of("ours"), *theirs]
+    )
+
+    assert finding.level is PROBLEM
+    assert "log 4 of the tick log" in finding.text
+    assert "other:6379" in finding.text
+    assert "this Redis leads other logs of the tick log (3)" in finding.to_do
+    assert "--adopt-tick-log" not in finding.to_do
+
+
 ALL = frozenset(PARTITIONS)
 COMMITTED = dict.fromkeys(PARTITIONS, 7)
 

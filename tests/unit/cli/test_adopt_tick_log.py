@@ -1,14 +1,19 @@
 """`clocksvc init --adopt-tick-log` over a tick log and a store in memory."""
 
 import json
+import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from clocksvc.cli.main import main
 from clocksvc.clock.log_owner import Installation, LogOwner, StoreMark
+from clocksvc.clock.log_record import ClockState, Record, encode_message
 from clocksvc.clock.log_state import snapshot_messages
+from clocksvc.clock.roster import TopicMetadata
+from clocksvc.clock.tick import Tick
 from clocksvc.memory.store_server import MemoryStoreServer
 from clocksvc.memory.tick_log import MemoryLog, MemoryTickLog
 from clocksvc.service import bootstrap
@@ -27,9 +32,9 @@ class TickLogs:
     """The 16 logs of a tick log, and the configured Redis."""
 
     def __init__(self) -> None:
-        time = ManualTime(0)
-        self.logs = {log: MemoryLog(time) for log in range(16)}
-        self.server = MemoryStoreServer(time)
+        manual = ManualTime(0)
+        self.logs = {log: MemoryLog(manual) for log in range(16)}
+        self.server = MemoryStoreServer(manual)
 
     def lead(self, owner: LogOwner, logs: Iterable[int]) -> None:
         """A leader begins a term in each of these logs."""
@@ -102,8 +107,60 @@ def test_nothing_is_adopted_if_one_log_can_not_be(
     assert tick_logs.marks() == before
 
 
+def last_tick(
+    clock: str = "checkins", topic: str = "ingest-checkins", group: str = "checkins-consumer", old_s: float = 900.0
+) -> Record:
+    """The last record of a clock that has a tick each minute. The newest one is so old."""
+    emitted_ms = round((time.time() - old_s) * 1000)
+    at_ms = emitted_ms // 60_000 * 60_000
+    topics = {topic: TopicMetadata("id", 3)}
+    state = ClockState(last_tick_ms=at_ms, last_emitted_ms=emitted_ms, group=group, topics=topics)
+    return Record(clock, state, Tick(clock, at_ms, at_ms - 60_000, 60_000, emitted_ms))
+
+
+OTHERS = {
+    "topics": (partial(last_tick, topic="ingest-b"), "has the topics ingest-b there, and ingest-checkins here"),
+    "group": (partial(last_tick, group="b"), "has the group 'b' there, and 'checkins-consumer' here"),
+    "leads": (partial(last_tick), "this Redis leads other logs of the tick log (3)"),
+    "new tick": (partial(last_tick, old_s=5), "is 5 s old: a leader with another Redis may still run"),
+    "new tick of a clock that is not here": (partial(last_tick, "b", old_s=62), "run the command again 65 s after"),
+}
+
+
+@pytest.mark.parametrize("sign", OTHERS)
+def test_a_log_of_another_installation_is_not_adopted(tick_logs: TickLogs, capsys: Captured, sign: str) -> None:
+    """The error names what shows it. With the address of the replaced Redis, only a new tick is a sign."""
+    record, words = OTHERS[sign]
+    tick_logs.logs[5].commit([encode_message(record())])
+    if sign == "leads":
+        tick_logs.lead(LogOwner(Installation("clocksvc", "new.example:6379, database 0"), "b2"), [3])
+        tick_logs.server.leases(3).adopt(StoreMark("b2"))
+    before = tick_logs.marks()
+
+    assert main(ADOPT) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert "its own redis.prefix and tick_log.topic" in error
+    assert tick_logs.marks() == before
+
+    assert main([*ADOPT, "--redis-before", "unknown.example:6379"]) == 1
+    assert "no log of clocksvc-ticks belongs to the Redis 'unknown.example:6379'" in capsys.readouterr().err
+    assert main([*ADOPT, "--redis-before", BEFORE.store]) == int("new tick" in sign)
+    assert (5 in tick_logs.marks()) is ("new tick" not in sign)
+
+
+def test_a_log_with_the_same_clock_and_old_ticks_is_adopted(tick_logs: TickLogs) -> None:
+    """One interval and 5 s after its newest tick."""
+    tick_logs.logs[5].commit([encode_message(last_tick(old_s=66))])
+
+    assert main(ADOPT) == 0
+
+    assert sorted(tick_logs.marks()) == [3, 5]
+
+
 @pytest.mark.parametrize(
-    "arguments", [[*ADOPT, "checkins"], [*ADOPT, "--last-tick", "0"], ["init"], ["init", "checkins"]]
+    "arguments",
+    [[*ADOPT, "checkins"], [*ADOPT, "--last-tick", "0"], ["init"], ["init", "checkins", "--redis-before", "x"]],
 )
 def test_arguments_other_than_a_clock_or_all_logs_are_refused(
     tick_logs: TickLogs, capsys: Captured, arguments: list[str]

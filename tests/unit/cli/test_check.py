@@ -15,7 +15,7 @@ from clocksvc.cli.main import main
 from clocksvc.clock.log_owner import LogOwner
 from clocksvc.clock.log_record import encode_message
 from clocksvc.clock.log_state import snapshot_messages
-from clocksvc.clock.logs import log_of
+from clocksvc.clock.logs import LOGS, log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import DAY_MS
@@ -236,6 +236,28 @@ def test_tick_log_of_another_installation(workspace: Workspace, capsys: pytest.C
         assert code == int(owner != own)
         assert "the brokers' clock" in about(findings, "clock skew", "warning")
     log.close()
+
+
+@pytest.mark.servers
+def test_a_second_installation_whose_clocks_are_in_other_logs(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its Redis leads a log in which no clock of this configuration is."""
+    log = (log_of("checkins") + 1) % LOGS
+    ticklog = KafkaTickLog(workspace.log, log, {"bootstrap.servers": workspace.bootstrap}, SystemTime(), 30 * DAY_MS)
+    ticklog.ensure_topic(lambda: None)
+    ticklog.fence(lambda: None)
+    own = bootstrap.installation_of(load(workspace.write()[1], {}))
+    owner = LogOwner(replace(own, store="other:6379"), "a")
+    ticklog.append(snapshot_messages(owner, {}, 0, complete=True), 0, lambda: None)
+    ticklog.close()
+
+    code, findings = check(workspace, capsys)
+
+    found = about(findings, f"tick log {workspace.log}", "problem")
+    assert code == 1
+    assert f"log {log} of the tick log belongs to" in found
+    assert "with the Redis other:6379" in found
 
 
 @pytest.mark.servers

@@ -84,6 +84,7 @@ def test_an_equal_prefix_with_another_store_holds() -> None:
 
     assert hold_of(second)[0] is Reason.STORE_MISMATCH
     assert all(words in detail_of(second) for words in (ELSEWHERE.store, INSTALLATION.store, ADOPT, "tick_log.topic"))
+    assert "has no mark of log" in detail_of(second)
     assert (times(second), mark(second)) == ([], None)
     assert (len(first.log.entries), first.log.epoch) == (before, epoch)
     first.report(0, minutes(4)[0])
