@@ -64,7 +64,7 @@ class ClockEntry(ScheduleEntry):  # type: ignore[misc]  # Celery has no type ann
             raise InvalidValue("beat_schedule", self.name, f"wanted a name that does not begin with {TICK_PREFIX!r}")
         catch_up, max_age_ms = parse_catch_up(f"beat_schedule[{self.name!r}]", self.catch_up, self.max_age)
         recurrence = recurrence_of(self.name, self.schedule, interval_ms)
-        return ScheduledTask(Schedule(self.name, recurrence, catch_up, max_age_ms), self._message())
+        return ScheduledTask(Schedule(self.name, recurrence, catch_up, max_age_ms, self.task), self._message())
 
     def _message(self) -> TaskMessage:
         def arguments(_: Tick) -> Arguments:
@@ -140,8 +140,8 @@ class ClockScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type ann
         """End beat before it joins the dispatcher's group, if another app uses the dispatcher."""
         if sender.scheduler is not self:
             return
-        names = frozenset(task.schedule.name for task in self._tasks)
-        owner = DispatcherOwner(self._spec.name, self._name, self._app_name, names)
+        entries = {task.schedule.name: task.schedule.task for task in self._tasks}
+        owner = DispatcherOwner(self._spec.name, self._name, self._app_name, entries)
         with exit_with_message():
             try:
                 bootstrap.check_dispatcher_owner(self._settings, owner, SystemTime())

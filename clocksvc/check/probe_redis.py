@@ -74,7 +74,11 @@ def _clock(settings: Settings, spec: ClockSpec, snapshots: dict[str, Snapshot]) 
         yield problem(part, f"its state can't be read: {error}", to_do, spec.name)
         return
     if snapshot.leader is None:
-        yield ok(part, "has no leader now; start one with `clocksvc serve`", spec.name)
+        hold = published_hold(snapshot.leader_status)
+        if hold is None or hold.reason is not Reason.STORE_MISMATCH:
+            yield ok(part, "has no leader now; start one with `clocksvc serve`", spec.name)
+        else:
+            yield _leader_status(part, "has no leader now", snapshot, spec)
         return
     if snapshot.last_tick_ms is not None:
         last = f"last tick {to_rfc3339(snapshot.last_tick_ms)}"

@@ -104,8 +104,8 @@ def evaluate_owner(
         prefix = owner.installation.prefix
         if prefix != installation.prefix:
             text = (
-                f"log {log} belongs to another installation: redis.prefix is {installation.prefix!r} here, but {prefix!r} "
-                "there"
+                f"log {log} belongs to another installation: redis.prefix is {installation.prefix!r} here, but "
+                f"{prefix!r} there"
             )
             to_do = (
                 "set tick_log.topic to a topic of this installation alone, or redis.prefix to that of the installation"

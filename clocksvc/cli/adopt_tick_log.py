@@ -1,8 +1,8 @@
 """`clocksvc init --adopt-tick-log`: confirms that an empty Redis has replaced the one that led the tick log.
 
 A log in which another installation ticks must never be adopted: its ticks would become those of the clocks here. The
-lease of the other installation is in its own Redis, and can't be read. Therefore the command looks for signs of it: this
-Redis leads another log, a clock has another group or other topics in the log, or the log has a new tick.
+lease of the other installation is in its own Redis, and can't be read. Therefore the command looks for signs of it:
+this Redis leads another log, a clock has another group or other topics in the log, or the log has a new tick.
 """
 
 from collections.abc import Iterator, Mapping

@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--adopt-tick-log",
         action="store_true",
         help="this installation's Redis was replaced by an empty one: lead the tick log with it. Stop everything that "
-        "uses the old Redis first. Rejected if a log looks like that of another installation: this Redis leads other logs, a "
-        "clock has another group or other topics there, or the newest tick is new",
+        "uses the old Redis first. Rejected if a log looks like that of another installation: this Redis leads "
+        "other logs, a clock has another group or other topics there, or the newest tick is new",
     )
     parser.add_argument(
         REDIS_BEFORE,

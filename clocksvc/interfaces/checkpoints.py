@@ -37,12 +37,14 @@ class Checkpoint:
         fingerprint: the fingerprint of the schedule's recurrence. If it changes, the schedule counts as a new one. ""
             for a dispatcher.
         app: the name of the Celery app that wrote it. "" for the service's own dispatcher.
+        task: the task of a schedule, as in `Schedule`. "" for a dispatcher.
     """
 
     at_ms: int
     offset: int | None = None
     fingerprint: str = ""
     app: str = ""
+    task: str = ""
 
 
 class Checkpoints(Protocol):

@@ -49,12 +49,14 @@ class Schedule:
     Attributes:
         name: unique within its dispatcher, and not empty.
         max_age_ms: a task is not sent if its due time is longer ago than this by the wall clock; None for no limit.
+        task: the name of the task that is sent, by which a dispatcher recognises its app; "" if `name` contains it.
     """
 
     name: str
     recurrence: Recurrence
     catch_up: CatchUp = CatchUp.ALL
     max_age_ms: int | None = None
+    task: str = ""
 
 
 def parse_catch_up(field: str, catch_up: object, max_age: object) -> tuple[CatchUp, int | None]:

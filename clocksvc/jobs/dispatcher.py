@@ -7,7 +7,7 @@ of any other process fails because it is fenced.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from clocksvc.clock.due_ticks import ANNOUNCED_TICKS
@@ -142,7 +142,11 @@ class TaskDispatcher:
         self._backoff, self._repeated_lines = Backoff(CONNECTION), RepeatedLines(logger)
         self._assignment: _Assignment | None = None
         self._app = app or ""
-        self._owner = None if app is None else DispatcherOwner(clock, name, app, self._schedule_names)
+        self._owner = (
+            None
+            if app is None
+            else DispatcherOwner(clock, name, app, {schedule.name: schedule.task for schedule in self._schedules})
+        )
         self._was_active = False
         self._stepping = self._close_requested = False
         self._standby = False
@@ -284,6 +288,13 @@ class TaskDispatcher:
                 name_first(sorted(removed)) or "none",
                 extra=self._extra(),
             )
+        elif self._owner is not None and (missing := self._owner.missing(known)):
+            logger.warning(
+                "entries %s of the dispatcher %r that ran before are not in this app: their tasks are not sent any "
+                "more; if it is another app, give each its own clocksvc_dispatcher",
+                *(missing, self._name),
+                extra=self._extra(),
+            )
         self._was_active = True
         changes: dict[str, Checkpoint | None] = dict.fromkeys(removed)
         if not known and last.at_ms is not None:
@@ -294,7 +305,10 @@ class TaskDispatcher:
             registered = known.get(schedule.name)
             if registered is None or registered.fingerprint != fingerprint:
                 # A schedule that is new or has new due times can only be due after the clock's current time.
-                registered = changes[schedule.name] = Checkpoint(last.at_ms or 0, None, fingerprint, self._app)
+                registered = Checkpoint(last.at_ms or 0, None, fingerprint, self._app, schedule.task)
+                changes[schedule.name] = registered
+            elif registered.task != schedule.task:
+                changes[schedule.name] = replace(registered, task=schedule.task)
             since_ms[schedule.name] = registered.at_ms
         if changes:
             self._checkpoints.commit(changes, _no_keep_alive)

@@ -3,7 +3,7 @@
 If they shared it, each would move the position that the other continues from, and tasks of the other would be lost.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clocksvc.clock.partition import name_first
@@ -16,18 +16,19 @@ class DispatcherOwner:
     """The Celery app that a dispatcher belongs to, as far as checkpoints show it.
 
     An app is recognised by its name and its schedules. A new version of the app can add, change and remove schedules,
-    but it must keep the name of at least one. If it kept none, it would look like another app with the same name. With
-    a new dispatcher name it loses nothing, because all of its schedules are new and begin at the clock's current time.
+    but it must keep the name and the task of at least one. If it kept none, it would look like another app with the
+    same name. With a new dispatcher name it loses nothing, because all of its schedules are new and begin at the
+    clock's current time.
 
     Attributes:
         app: the app's name, Celery's `app.main`.
-        schedules: the names of the app's schedules.
+        schedules: the task of each of the app's schedules, by the schedule's name.
     """
 
     clock: str
     dispatcher: str
     app: str
-    schedules: frozenset[str]
+    schedules: Mapping[str, str]
 
     def check(self, known: Mapping[str, Checkpoint]) -> None:
         """Check the dispatcher's checkpoints, by key.
@@ -42,21 +43,32 @@ class DispatcherOwner:
                 "would move the position of the other, and tasks would never be sent. Set app.conf.clocksvc_dispatcher "
                 "of one of them to a name that no other app uses for this clock"
             )
-        registered = {name for name in known if name}
-        if registered and not registered & self.schedules:
+        registered = _registered(known)
+        if registered and not registered.items() & self.schedules.items():
             raise DispatcherConflict(
                 f"{self._dispatcher} belongs to another app with the name {self.app!r}: its schedules are "
-                f"{_named(registered)}, and this app has none of them ({_named(self.schedules) or 'no schedules'}). "
+                f"{_named(registered)}, and this app has none of them with the same task "
+                f"({_named(self.schedules) or 'no schedules'}). "
                 "Each would move the position of the other, and tasks would never be sent. Set "
                 "app.conf.clocksvc_dispatcher of this app to a name that no other app uses for this clock. Do so, too, "
-                "if this is the same app and all of its schedules have new names: new schedules begin at the clock's "
-                "current time under any name"
+                "if this is the same app and all of its schedules have new names or tasks: new schedules begin at "
+                "the clock's current time under any name"
             )
+
+    def missing(self, known: Mapping[str, Checkpoint]) -> str:
+        """Return the schedules with checkpoints that the app does not have with the same task, as text; "" for none."""
+        return _named({name: task for name, task in _registered(known).items() if self.schedules.get(name) != task})
 
     @property
     def _dispatcher(self) -> str:
         return f"the dispatcher {self.dispatcher!r} of clock {self.clock!r}"
 
 
-def _named(schedules: Iterable[str]) -> str:
-    return name_first(sorted(schedules))
+def _registered(known: Mapping[str, Checkpoint]) -> dict[str, str]:
+    """Return the task of each schedule in a dispatcher's checkpoints."""
+    return {name: checkpoint.task for name, checkpoint in known.items() if name}
+
+
+def _named(schedules: Mapping[str, str]) -> str:
+    """Return the names of schedules with their tasks, as far as they are known."""
+    return name_first([f"{name} ({task})" if task else name for name, task in sorted(schedules.items())])

@@ -210,6 +210,7 @@ def encode(checkpoint: Checkpoint | None) -> bytes | None:
         "offset": checkpoint.offset,
         "fingerprint": checkpoint.fingerprint,
         "app": checkpoint.app,
+        "task": checkpoint.task,
     }
     return json.dumps(body, separators=(",", ":")).encode()
 
@@ -227,8 +228,7 @@ def decode(value: bytes) -> Checkpoint:
                 f"a checkpoint has format {body['format']}, but this version reads only formats up to {FORMAT}"
             )
         offset = body["offset"]
-        return Checkpoint(
-            int(body["at_ms"]), None if offset is None else int(offset), str(body["fingerprint"]), str(body["app"])
-        )
+        names = (str(body[name]) for name in ("fingerprint", "app", "task"))
+        return Checkpoint(int(body["at_ms"]), None if offset is None else int(offset), *names)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableRecord(f"a checkpoint can't be read: {error!r}") from error

@@ -34,7 +34,7 @@ class Open(Protocol):
 OTHER = next(name for n in itertools.count() if log_of(name := f"clock-{n}") == log_of(CLOCK))
 """Another clock in the same log."""
 AT, LATER = Checkpoint(60_000, 7, app="shop"), Checkpoint(120_000, 9, app="shop")
-ENTRY = Checkpoint(0, None, "every minute", "shop")
+ENTRY = Checkpoint(0, None, "every minute", "shop", "shop.bills")
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])

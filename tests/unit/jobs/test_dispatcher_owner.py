@@ -14,8 +14,8 @@ from tests.unit.jobs.dispatcher_fixture import DispatcherFixture
 pytestmark = pytest.mark.core
 
 
-def schedules(*names: str) -> list[Schedule]:
-    return [Schedule(name, EachTick()) for name in names]
+def schedules(*names: str, task: str = "") -> list[Schedule]:
+    return [Schedule(name, EachTick(), task=task) for name in names]
 
 
 @pytest.fixture
@@ -35,7 +35,8 @@ def fixture() -> DispatcherFixture:
 CONFLICTS = {
     "another app": ("crm", ("bills",), "belongs to the app 'shop', so the app 'crm' can't use it"),
     "another app with the same name": ("shop", ("mails",), "its schedules are bills, report, and this app has none"),
-    "no schedules": ("shop", (), r"none of them \(no schedules\)"),
+    "an equal entry with another task": ("shop", ("bills=crm.bills",), r"with the same task \(bills \(crm.bills\)\)"),
+    "no schedules": ("shop", (), r"none of them with the same task \(no schedules\)"),
 }
 
 
@@ -45,7 +46,8 @@ def test_another_app_is_refused_and_changes_nothing(fixture: DispatcherFixture, 
     app, names, text = CONFLICTS[name]
     before = dict(fixture.topic.checkpoints[ClockDispatcher("c", "beat")])
     fixture.tick(2)
-    other = fixture.dispatcher(schedules(*names), app=app)
+    own = [one for name, _, task in (name.partition("=") for name in names) for one in schedules(name, task=task)]
+    other = fixture.dispatcher(own, app=app)
 
     with pytest.raises(DispatcherConflict, match=rf"(?s){text}.*app\.conf\.clocksvc_dispatcher"):
         fixture.run(other)
@@ -66,6 +68,29 @@ def test_a_new_version_of_the_app_continues(fixture: DispatcherFixture) -> None:
 
     assert fixture.queue.due("bills") == [1, 2, 3]
     assert fixture.queue.due("mails") == [3]
+
+
+def test_entries_that_are_missing_after_a_takeover_are_logged(
+    fixture: DispatcherFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With their tasks, also if an entry of this name has another task now. Once: the checkpoints have the app's
+    entries then."""
+    for entries, missing in (
+        (("bills",), "entries report of the dispatcher 'beat'"),
+        (("bills", "mails"), None),
+        (("bills", "mails=shop.mails"), "entries mails of"),
+        (("bills", "mails=shop.post"), "entries mails (shop.mails) of"),
+        (("bills", "mails=shop.post"), None),
+    ):
+        caplog.clear()
+        own = [one for name, _, task in (e.partition("=") for e in entries) for one in schedules(name, task=task)]
+        with caplog.at_level(logging.WARNING, "clocksvc.dispatcher"):
+            fixture.run(app := fixture.dispatcher(own, app="shop"))
+        app.close()
+
+        assert [missing in line for line in caplog.messages if missing] == [True] * (missing is not None)
+        assert all("give each its own clocksvc_dispatcher" in line for line in caplog.messages)
+        assert bool(caplog.messages) is (missing is not None)
 
 
 def test_a_standby_is_refused_before_it_is_active() -> None:
@@ -124,11 +149,12 @@ def test_two_versions_side_by_side_are_logged(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.WARNING, "clocksvc.dispatcher"):
         fixture.group.assign(fixture.group.members[1])
         fixture.run(old, new)
-        assert caplog.messages == []
+        (first,) = caplog.messages
+        assert first.startswith("entries report of the dispatcher 'beat' that ran before are not in this app")
         fixture.group.assign(fixture.group.members[0])
         fixture.run(old, new)
 
-    (line,) = caplog.messages
+    _, line = caplog.messages
     assert "only here report; only there mails" in line
 
 
