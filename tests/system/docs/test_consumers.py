@@ -42,7 +42,7 @@ def test_one_reporter_for_each_topic() -> None:
 
     names = names_of("several", Reporter=make)
     batch = [AioKafkaRecord("ingest-checkins", 0, NOW_MS), AioKafkaRecord("ingest-results", 1, NOW_MS)]
-    names["on_assign"]([AssignedPartition(0, "ingest-checkins"), AssignedPartition(1, "ingest-results")])
+    names["on_assign"](None, [AssignedPartition(0, "ingest-checkins"), AssignedPartition(1, "ingest-results")])
     names["report"](batch)
     for reporter in names["reporters"].values():
         assert reporter.flush(0)

@@ -218,6 +218,14 @@ MISTAKES: tuple[Mistake, ...] = (
         r"'my-own-copy'",
         consumers=_consumer(group="my-own-copy"),
     ),
+    Mistake(
+        "copy-beside-the-consumers",
+        "such a copy runs beside the consumers of the clock's group",
+        r"'my-second-copy'",
+        frozenset({Place.LOG}),
+        consumers=({}, {"group": "my-second-copy"}),
+        ticks=True,
+    ),
     Mistake("group-misspelt", "the clock's group is misspelt", r"of group '{group}'", clock={"group": "{group}x"}),
     Mistake(
         "second-group",
