@@ -15,12 +15,12 @@ from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 from clocksvc.errors import InvalidValue, UnreadableRecord
 from clocksvc.interfaces.schedule import CatchUp
 from clocksvc.schedules.recurrence import Recurrence, at_cron, every
-from clocksvc.schedules.schedule import LATEST_MS, MAX_PAYLOAD_BYTES, parse_id
+from clocksvc.schedules.schedule import LATEST_MS, MAX_PAYLOAD_BYTES, POSITION_KEY, parse_id
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_POSITION_KEY = POSITION_KEY.encode()
 _ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
-_POSITION_KEY = b"_position"
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 

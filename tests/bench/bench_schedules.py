@@ -17,6 +17,7 @@ from clocksvc.schedules.entry import Entry, read_entry
 from clocksvc.schedules.schedule import parse_schedule
 from clocksvc.schedules.wheel import ScheduleWheel
 from tests.bench.figures import Figure, Spread, interleaved, ratios
+from tests.unit.schedules.beat import ZONES
 
 SCHEDULES, CRONS = 1_000_000, 100_000
 BYTES = 277
@@ -26,12 +27,6 @@ MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 NOW_MS = 1_795_348_800_000
 AUTUMN_MS = 1_792_890_000_000
 """25 October 2026, 01:00 UTC: the clocks of Europe go back."""
-ZONES = (
-    *("UTC", "Europe/Berlin", "Europe/London", "Europe/Dublin", "Europe/Moscow", "America/New_York"),
-    *("America/Los_Angeles", "America/St_Johns", "America/Sao_Paulo", "America/Santiago", "America/Havana"),
-    *("Africa/Cairo", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Tokyo", "Asia/Beirut", "Australia/Sydney"),
-    *("Australia/Lord_Howe", "Pacific/Chatham", "Antarctica/Troll"),
-)
 _SCAN = re.compile(rb'"interval":"(\d+)s"')
 
 Record = tuple[bytes, bytes]

@@ -16,6 +16,7 @@ from clocksvc.schedules.entry import Entry, read_entry, read_task
 from clocksvc.schedules.recurrence import AtCron, Every
 from clocksvc.schedules.schedule import FIELDS, parse_id, parse_schedule, partition_of
 from tests.repository import ROOT
+from tests.unit.schedules.records import Record
 
 pytestmark = pytest.mark.core
 
@@ -48,34 +49,6 @@ WHEN: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         {"cron": "* * * * *"},
     ]
 )
-
-
-class Record:
-    """What a table reads."""
-
-    def __init__(self, key: bytes, value: bytes, offset: int = 0) -> None:
-        self._key, self._value, self._offset = key, value, offset
-
-    def topic(self) -> str:
-        return "checkins-schedules"
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return 2, NOW_MS
-
-    def key(self) -> bytes:
-        return self._key
-
-    def value(self) -> bytes:
-        return self._value
-
-    def headers(self) -> None:
-        return None
 
 
 def stored(**fields: Any) -> bytes:

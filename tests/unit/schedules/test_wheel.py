@@ -5,7 +5,7 @@ import zlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,10 +14,13 @@ from celery.schedules import crontab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clocksvc.client.consumer.table_partition import TablePartition
+from clocksvc.interfaces.compacted_topic import OffsetBounds
 from clocksvc.schedules import wheel as wheel_module
 from clocksvc.schedules.entry import Entry, read_entry
 from clocksvc.schedules.wheel import DueAtTick, Reason, ScheduleWheel
 from tests.unit.schedules.beat import CHANGES, YEAR_S, runs_of_beat
+from tests.unit.schedules.records import Record
 
 pytestmark = pytest.mark.core
 
@@ -47,7 +50,8 @@ class Definition(NamedTuple):
         def time(after_ms: int | None) -> str | None:
             if after_ms is None:
                 return None
-            return datetime.utcfromtimestamp((begin_ms + after_ms) / 1000).isoformat(timespec="milliseconds") + "Z"  # noqa: DTZ004
+            moment = datetime.fromtimestamp((begin_ms + after_ms) / 1000, UTC)
+            return moment.isoformat(timespec="milliseconds")
 
         fields = {
             "format": 1,
@@ -369,3 +373,18 @@ def test_a_schedule_is_removed_once() -> None:
     run.wheel.remove(entry)
 
     assert len(run.wheel) == 0
+
+
+def test_the_wheel_follows_a_table_that_is_loaded_again() -> None:
+    """After a reload, each schedule is due once, and one that is gone is not due."""
+    run = run_of({})
+    table: TablePartition[Entry] = TablePartition(0, lambda one: read_entry(one.key(), one.value()), run.wheel.change)
+    keys = [b"a", b"b", b"c"]
+    for loaded in (keys, keys[:2]):
+        table.load(OffsetBounds(0, len(loaded)))
+        table.apply([Record(key, Definition(60).value(run.begin_ms), offset) for offset, key in enumerate(loaded)])
+    table.apply([Record(b"a", Definition(60, paused=True).value(run.begin_ms), 2)])
+
+    at_ms = run.begin_ms + MINUTE
+    assert [one.key for one in run.wheel.advance(at_ms, MINUTE, at_ms, at_ms).due] == [b"b"]
+    assert len(run.wheel) == 2
