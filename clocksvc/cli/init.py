@@ -15,7 +15,7 @@ from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.request import RequestKind, ResultKind
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.clock.time_format import describe_duration, parse_timestamp, to_rfc3339
 from clocksvc.errors import InvalidValue, OutcomeUnknown, RequestNotDone, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(args)
     spec = settings.clock_spec(args.clock)
     store = bootstrap.open_store(settings, spec)
-    _check(spec, min(SystemTime().now_ms(), store.now_ms()), last_tick_ms)
+    now_ms = min(SystemTime().now_ms(), store.now_ms())
+    _check(spec, now_ms, last_tick_ms)
+    _note_due_ticks(spec, now_ms, last_tick_ms)
     with _led(settings, spec.name):
         skipped = _send(store, spec.name, last_tick_ms, args)
     last, first = to_rfc3339(last_tick_ms), to_rfc3339(next_boundary(last_tick_ms, spec.interval_ms))
@@ -106,6 +108,17 @@ def run(args: argparse.Namespace) -> int:
         if skipped:
             show(f"{spec.name}: skipped {skipped} which are never emitted; subscribers before {last} get a reset")
     return 0
+
+
+def _note_due_ticks(spec: ClockSpec, now_ms: int, last_tick_ms: int) -> None:
+    """Print how many ticks follow at once if the clock begins in the past."""
+    due = (now_ms - last_tick_ms) // spec.interval_ms
+    if due > 1:
+        note(
+            f"{spec.name}: {to_rfc3339(last_tick_ms)} is {describe_duration(now_ms - last_tick_ms)} in the past: "
+            f"{due:,} ticks follow at once when every partition has reached them. If that is wrong, run "
+            f"`clocksvc pause {spec.name}` at once: until the next tick, init can be repeated with another time"
+        )
 
 
 def _check(spec: ClockSpec, now_ms: int, last_tick_ms: int) -> None:

@@ -27,22 +27,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: service, clock and output format."""
     add_url(parser)
     parser.add_argument(
-        "clock",
-        nargs="?",
+        "clocks",
+        nargs="*",
         metavar="CLOCK",
-        help="show one clock, with its slowest and its excluded partitions, and its holds of the last 7 days",
+        help="show these clocks, each with its slowest and its excluded partitions, and its holds of the last 7 days",
     )
-    add_json(parser, "the answer of the service")
+    add_json(parser, "the answer of the service, for several clocks as for all clocks")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask the service once, print the answer, and return the exit code 0."""
-    if args.clock is not None:
-        check_clock_name("CLOCK", args.clock)
+    """Ask the service once for each named clock, or for all; print the answers, and return the exit code 0."""
+    for name in args.clocks:
+        check_clock_name("CLOCK", name)
     client = ServiceClient(args.url, service_token())
-    body = client.get("/v1/clocks" if args.clock is None else f"/v1/clocks/{args.clock}").body
+    bodies = [client.get(f"/v1/clocks/{name}").body for name in args.clocks]
+    body = bodies[0] if len(bodies) == 1 else {"clocks": bodies} if bodies else client.get("/v1/clocks").body
     try:
-        states = [state_from_wire(clock) for clock in (body["clocks"] if args.clock is None else [body])]
+        states = [state_from_wire(clock) for clock in bodies or body["clocks"]]
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ServiceUnavailable(f"the server at {args.url} is not clocksvc") from error
     if args.json:
@@ -51,11 +52,15 @@ def run(args: argparse.Namespace) -> int:
     show_table([_HEAD, *(_row(state) for state in states)])
     for state in states:
         show_wrapped(*_notes(state))
-    if args.clock is None:
+    if not args.clocks:
         normal = "On a healthy clock it is at most two intervals plus max_out_of_orderness."
         show_wrapped("", f"BEHIND is the age of the last tick. {normal}")
     else:
-        _print_details(client, states[0])
+        for state in states:
+            if len(states) > 1:
+                show("")
+                show(f"{state.clock}:")
+            _print_details(client, state)
     return 0
 
 

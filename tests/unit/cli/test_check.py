@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from clocksvc.check.finding import ok
 from clocksvc.cli.main import main
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.log_owner import LogOwner
 from clocksvc.clock.log_record import encode_message
 from clocksvc.clock.log_state import snapshot_messages
@@ -27,7 +28,7 @@ from clocksvc.kafka.inspector import KafkaInspector
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.service import bootstrap
 from clocksvc.settings import load
-from tests.interfaces.store_examples import lead
+from tests.interfaces.store_examples import TOKEN, lead
 from tests.interfaces.tick_log_examples import tick
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.running_service import serving
@@ -72,6 +73,22 @@ def test_new_installation_without_its_topics(workspace: Workspace, capsys: pytes
     assert "differ by less than a second" in about(findings, "clock skew", "ok")
     assert "is free" in about(findings, f"port {workspace.port}", "ok")
     assert "has no leader now" in about(findings, "clock checkins", "ok")
+
+
+@pytest.mark.servers
+def test_a_clock_that_no_process_may_lead(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its hold is named, and not that a leader should be started."""
+    workspace.write()
+    settings = load(str(workspace.config), {})
+    store = lead_clock(workspace)
+    hold = Hold(Reason.STORE_MISMATCH, detail="belongs to another Redis")
+    store.publish_status(TOKEN, json.dumps({"hold": hold.to_wire()}), 60_000, [])
+    bootstrap.open_store_server(settings).leases(log_of("checkins")).release(TOKEN)
+
+    _, findings = check(workspace, capsys)
+
+    found = about(findings, "clock checkins", "problem")
+    assert found.startswith("has no leader now; the clock holds (store_mismatch): belongs to another Redis")
 
 
 @pytest.mark.servers

@@ -22,6 +22,11 @@ from tests.unit.api.clock_fixture import NOON, TOKEN, ClockFixture
 Captured = pytest.CaptureFixture[str]
 ELEVEN = NOON - 3_600
 LATER = str(ELEVEN)
+SIXTY = (
+    "checkins: 2026-11-22T11:00:00Z is 60 min in the past: 60 ticks follow at once when every partition has reached "
+    "them. If that is wrong, run `clocksvc pause checkins` at once: until the next tick, init can be "
+    "repeated with another time\n"
+)
 CONFIG = "clocks: {checkins: {topics: [ingest-checkins], group: checkins-consumer}}"
 
 
@@ -95,7 +100,18 @@ def test_the_leader_does_it(leader: Leader, config: list[str], capsys: Captured)
         "next_tick": to_rfc3339((ELEVEN + 60) * 1000),
         "skipped": None,
     }
-    assert (leader.started, shown.err) == ([], "")
+    assert (leader.started, shown.err) == ([], SIXTY)
+
+
+def test_the_ticks_that_follow_are_shown(leader: Leader, config: list[str], capsys: Captured) -> None:
+    """Before the request is sent, with what to do if the time is wrong. Not if at most one tick is due."""
+    leader.result = None
+    assert main(["init", "checkins", "--last-tick", LATER, *config]) == 1
+    assert capsys.readouterr().err.startswith(SIXTY)
+
+    leader.result = RequestResult(ResultKind.DONE)
+    assert main(["init", "checkins", "--last-tick", str(NOON - 60), *config]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_skipped_is_shown(leader: Leader, config: list[str], capsys: Captured) -> None:

@@ -37,6 +37,18 @@ def test_status_of_all_clocks(served: RunningService, capsys: pytest.CaptureFixt
     assert head.index("STATUS") == line.index("catching_up")
 
 
+def test_status_of_some_clocks(served: RunningService, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its details below its name; as JSON in the form of all clocks."""
+    assert main(["status", "checkins", "checkins"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert main(["status", "checkins", "checkins", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+
+    assert [line.split()[0] for line in lines[:3]] == ["CLOCK", "checkins", "checkins"]
+    assert lines.count("checkins:") == 2
+    assert [clock["clock"] for clock in answer["clocks"]] == ["checkins", "checkins"]
+
+
 def test_status_names_the_hold_and_the_slowest(
     served: RunningService, clock_fixture: ClockFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
