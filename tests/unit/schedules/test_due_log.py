@@ -66,12 +66,14 @@ def test_an_id_is_made_from_clock_schedule_and_due_time() -> None:
 
 
 def test_a_missed_record_is_read_as_it_was_written() -> None:
-    """Its type keeps it apart from due records."""
+    """Its type keeps it apart from due records, and its id from that of the due time, which may be sent after all."""
     record = missed_record(CLOCK, MISSED, NOW_MS)
 
     assert read_missed(record.key, record.value) == MISSED
     headers = dict(record.headers)
     assert headers["clocksvc-type"] == b"missed"
+    sent = due_record(CLOCK, DUE._replace(due_ms=MISSED.first_ms), NOW_MS)
+    assert headers["clocksvc-id"] != dict(sent.headers)["clocksvc-id"]
     assert headers["clocksvc-tick"] == b"2026-11-22T12:00:00Z"
     assert json.loads(record.value) == {
         "format": 1,
