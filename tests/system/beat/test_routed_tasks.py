@@ -182,7 +182,7 @@ def test_two_apps_without_a_dispatcher_name_both_send_everything(beats: BeatInst
     assert third.wait(WITHIN_S) == 1
     (line,) = [line for line in third.output().splitlines() if "clocksvc: " in line]
     assert "the dispatcher 'crm' of clock 'story' belongs to another app with the name 'crm'" in line
-    assert "its schedules are mails, and this app has none of them (letters)" in line
+    assert "its schedules are mails (work), and this app has none of them with the same task (letters (work))" in line
     assert "Set app.conf.clocksvc_dispatcher" in line
     assert "Traceback" not in third.output()
 

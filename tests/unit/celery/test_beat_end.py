@@ -109,4 +109,4 @@ def test_a_beat_that_is_refused_later_logs_one_critical_line(
     (line,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
     assert line.levelno == logging.CRITICAL
     assert line.exc_info is None
-    assert "its schedules are bills, and this app has none of them (mails)" in line.getMessage()
+    assert "its schedules are bills, and this app has none of them with the same task (mails)" in line.getMessage()
