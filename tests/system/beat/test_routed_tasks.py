@@ -165,7 +165,8 @@ def has_sent(beats: BeatInstallation, queue: str, due: list[str]) -> bool:
 
 
 def test_two_apps_without_a_dispatcher_name_both_send_everything(beats: BeatInstallation) -> None:
-    """Each has its own position. A third one with the name of the first is refused, and names what to do."""
+    """Each has its own position. A third one with the names of the first and of its entry, but with another task, is
+    refused, and names what to do."""
     apps = {"crm": "mails", "billing-app": "bills"}
     for name, entry in apps.items():
         beats.start_beat(name, TWO_APPS, APP=name, ENTRY=entry)
@@ -177,12 +178,12 @@ def test_two_apps_without_a_dispatcher_name_both_send_everything(beats: BeatInst
     for name in apps:
         eventually(partial(has_sent, beats, name, expected), within=WITHIN_S, what=f"all tasks of {name}")
 
-    beats.start_beat("third", TWO_APPS, loglevel="ERROR", APP="crm", ENTRY="letters")
+    beats.start_beat("third", TWO_APPS, loglevel="ERROR", APP="crm", ENTRY="mails", TASK="letters")
     third = running.pop("third")
     assert third.wait(WITHIN_S) == 1
     (line,) = [line for line in third.output().splitlines() if "clocksvc: " in line]
     assert "the dispatcher 'crm' of clock 'story' belongs to another app with the name 'crm'" in line
-    assert "its schedules are mails (work), and this app has none of them with the same task (letters (work))" in line
+    assert "its schedules are mails (work), and this app has none of them with the same task (mails (letters))" in line
     assert "Set app.conf.clocksvc_dispatcher" in line
     assert "Traceback" not in third.output()
 
