@@ -27,7 +27,7 @@ run: $(STAMP)  ## a complete clocksvc in this terminal: Kafka, Valkey, service, 
 	@$(BIN)/clocksvc dev $(ARGS)
 
 test: $(STAMP)  ## all tests except test-ops; lists the 25 slowest; the tests start their own servers
-	@$(BIN)/python -m pytest $(PARALLEL) --numprocesses 5 --ignore=tests/system/ops $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) --numprocesses 4 --ignore=tests/system/ops $(ARGS)
 
 test-ops: $(STAMP)  ## page, dashboards, alerts, chart, container, Java; downloads Chromium, Prometheus, helm and a compiler of Java
 	@$(BIN)/python -m tests.system.ops.fetch

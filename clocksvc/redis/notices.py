@@ -141,6 +141,10 @@ class _ClusterNoticeReader:
             except StoreUnavailable as error:
                 self._found.put(error)
                 self._closed.wait(_RETRY_S)
+            except Exception:
+                if not self._closed.is_set():
+                    raise
+                return  # the connection was closed during a read
             else:
                 if found is None or found:
                     self._found.put(found)
