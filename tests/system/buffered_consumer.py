@@ -25,7 +25,7 @@ from tests.system.installation import wall_ms
 CONSUMER_PROTOCOL = "consumer"
 """The name of the rebalance protocol of KIP-848. Other names are assignment strategies of the classic protocol."""
 HANG_S = 6.0
-_SEND_FROM, _OF = 399, 400
+_POISON_FROM, _POISON_OF = 99, 100
 _DROP_FROM, _DROP_OF = 13, 50
 
 
@@ -36,7 +36,7 @@ def is_dropped(offset: int) -> bool:
 
 def is_poison(offset: int) -> bool:
     """Whether the author's function raises for a record."""
-    return offset % _OF == _SEND_FROM
+    return offset % _POISON_OF == _POISON_FROM
 
 
 def dead_letter_topic(topic: str) -> str:
