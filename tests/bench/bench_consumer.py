@@ -23,7 +23,7 @@ RECORDS = 300_000
 PARTITIONS = 4
 BATCH = 1_000
 FLUSH_S = 0.02
-THREADS = 4
+THREADS = 8
 PAIRS = 5
 SETTINGS: dict[str, Any] = {"fetch.queue.backoff.ms": 5, "auto.offset.reset": "earliest"}
 
