@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 class TableRecord(Protocol):
     """A committed record, as confluent-kafka returns it. A record without a value (a tombstone) deletes its key."""
 
-    def topic(self) -> str | None:
+    def topic(self) -> Any:
         """Return the topic's name."""
 
     def partition(self) -> Any:

@@ -4,34 +4,14 @@ All calls come from one thread. The methods of the listener are called while `co
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from clocksvc.clock.partition import Partition
+from clocksvc.interfaces.compacted_topic import TableRecord
 
 
-class ConsumedRecord(Protocol):
+class ConsumedRecord(TableRecord, Protocol):
     """A record as confluent-kafka returns it. `len(record)` is the size of its value in bytes, 0 without a value."""
-
-    def topic(self) -> Any:
-        """Return the topic's name."""
-
-    def partition(self) -> Any:
-        """Return the number of the partition."""
-
-    def offset(self) -> Any:
-        """Return the offset."""
-
-    def timestamp(self) -> Any:
-        """Return the timestamp type and the milliseconds since the epoch; -1 for no timestamp."""
-
-    def key(self) -> Any:
-        """Return the key as bytes, or None."""
-
-    def value(self) -> Any:
-        """Return the value as bytes, or None."""
-
-    def headers(self) -> Any:
-        """Return pairs of name and value, or None."""
 
     def __len__(self) -> int: ...
 
