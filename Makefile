@@ -73,7 +73,7 @@ consumers: $(STAMP)  ## the examples of docs/consumers.md through rebalances, on
 outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster: three brokers; --slices FILE: sum several runs)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)
 
-mistakes: $(STAMP)  ## 60 mistakes of users at once: none makes a false tick, and log, status, page and check name each (3 minutes)
+mistakes: $(STAMP)  ## more than 60 mistakes of users at once: none makes a false tick, and log, status, page and check name each (3 minutes)
 	@$(BIN)/python -m tests.system.ops.fetch
 	@$(BIN)/python -m tests.system.mistakes $(ARGS)
 
