@@ -124,7 +124,7 @@ def commit_after_revocation() -> AbstractContextManager[object]:
         def are_done(self, partitions: Iterable[Partition]) -> bool:
             return True
 
-        def revoked(self, partitions: Iterable[Partition]) -> None:
+        def removed(self, partitions: Iterable[Partition]) -> None:
             pass
 
     return with_machine(Changed)
@@ -236,13 +236,15 @@ def buffer_not_cleared() -> AbstractContextManager[object]:
     return patch.object(Batch, "remove_inactive", lambda self: None)
 
 
-@defect("a lost partition that is assigned again continues its watermark", "committed before done", "commit goes back")
+@defect(
+    "a removed partition that is assigned again continues its watermark", "committed before done", "commit goes back"
+)
 def late_result_accepted() -> AbstractContextManager[object]:
     class Changed(ConsumerMachine[Any]):
-        def lost(self, partitions: Iterable[Partition]) -> None:
+        def removed(self, partitions: Iterable[Partition]) -> None:
             partitions = list(partitions)
             kept = {one: found for one in partitions if (found := self.assignment(one)) is not None}
-            super().lost(partitions)
+            super().removed(partitions)
             self.kept = getattr(self, "kept", {}) | kept
 
         def assigned(self, partitions: Iterable[Partition]) -> None:
@@ -266,12 +268,14 @@ def others_dropped() -> AbstractContextManager[object]:
     return patch.object(Batch, "remove_inactive", clear)
 
 
-@defect("a revocation forgets the flushes of all partitions", "not done", "not drained", "too many flushes")
+@defect("a removal of partitions forgets the flushes of all partitions", "not done", "not drained", "too many flushes")
 def result_after_revocation_lost() -> AbstractContextManager[object]:
     class Changed(ConsumerMachine[Any]):
-        def revoked(self, partitions: Iterable[Partition]) -> None:
-            super().revoked(partitions)
-            self._slots.running.clear()
+        def removed(self, partitions: Iterable[Partition]) -> None:
+            partitions = list(partitions)
+            super().removed(partitions)
+            if partitions:
+                self._slots.running.clear()
 
     return with_machine(Changed)
 

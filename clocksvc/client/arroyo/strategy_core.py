@@ -204,7 +204,7 @@ class StrategyCore(Generic[Item]):
 
     def end(self, partitions: Sequence[Partition]) -> None:
         """End the assignments of all partitions that have begun. Late results of their records are ignored."""
-        self.machine.lost(partitions)
+        self.machine.removed(partitions)
         self._letters = [letter for letter in self._letters if letter.record.partition not in partitions]
         for partition in partitions:
             self._offsets.pop(partition, None)

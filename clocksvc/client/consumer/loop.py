@@ -358,14 +358,14 @@ class ConsumerLoop(Generic[Item]):
         self.stats.revocations_total += len(partitions)
         if self._parts.reporter is not None:
             self._parts.reporter.on_revoke(self, topic_partitions(partitions))
-        self.machine.revoked(partitions)
+        self.machine.removed(partitions)
 
     def _in_progress(self, partitions: Sequence[Partition]) -> bool:
         return self._parts.processing.has_runs_of(partitions) or not self.machine.are_done(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         discarded = self._in_progress(partitions)
-        self.machine.lost(partitions)
+        self.machine.removed(partitions)
         self._count_rebalance("lost", partitions, discarded=discarded)
         self.stats.losses_total += len(partitions)
         if self._parts.reporter is not None:

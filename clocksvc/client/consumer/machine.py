@@ -86,7 +86,7 @@ class ConsumerMachine(Generic[Item]):
     def assigned(self, partitions: Iterable[Partition]) -> None:
         """These partitions were assigned. An earlier assignment of the same partition has ended."""
         partitions = list(partitions)
-        self.lost(partition for partition in partitions if partition in self._assignments)
+        self.removed(partition for partition in partitions if partition in self._assignments)
         for partition in partitions:
             self._assignments[partition] = Assignment(partition)
         self.pauses.assigned(partitions)
@@ -112,15 +112,8 @@ class ConsumerMachine(Generic[Item]):
         """
         return self._commits.take(partitions)
 
-    def revoked(self, partitions: Iterable[Partition]) -> None:
-        """These partitions are no longer assigned. What is not committed of them is dropped."""
-        self._end(partitions)
-
-    def lost(self, partitions: Iterable[Partition]) -> None:
-        """Another consumer has these partitions already. What is not committed of them is dropped."""
-        self._end(partitions)
-
-    def _end(self, partitions: Iterable[Partition]) -> None:
+    def removed(self, partitions: Iterable[Partition]) -> None:
+        """These partitions were revoked or lost. What is not committed of them is discarded."""
         partitions = list(partitions)
         for partition in partitions:
             assignment = self._assignments.pop(partition, None)

@@ -189,7 +189,7 @@ def test_the_read_position_is_known_until_all_received_records_are_reported() ->
 
     machine.receive(3_000)
     assert machine.read_ms == {ORDERS: 30_000}
-    machine.lost([ORDERS])
+    machine.removed([ORDERS])
     assert machine.read_ms == {}
 
 
@@ -232,7 +232,7 @@ def test_results_of_an_earlier_assignment_change_nothing() -> None:
     machine = Driven(records=1, slots=4)
     machine.receive(0)
     late = only(machine.after(), StartFlush)
-    machine.lost([ORDERS])
+    machine.removed([ORDERS])
     machine.assigned([ORDERS])
     machine.receive(0)
     machine.after()
@@ -253,7 +253,7 @@ def test_a_retry_leaves_out_the_items_of_a_partition_that_was_lost() -> None:
     assert assignment is not None
     machine.received(assignment, [record], [record], 8, None)
     flush = only(machine.after(), StartFlush)
-    machine.lost([ORDERS])
+    machine.removed([ORDERS])
 
     machine.flush_failed(flush.flush_id, RuntimeError())
 
@@ -309,7 +309,7 @@ def test_a_search_leaves_out_the_items_of_a_partition_that_was_lost() -> None:
     flush = only(machine.after(), StartFlush)
     machine.flush_failed(flush.flush_id, RuntimeError())
     halves = machine.after()
-    machine.lost([other])
+    machine.removed([other])
     machine.flush_failed(only(halves, StartFlush).flush_id, RuntimeError())
 
     quarters = []
@@ -337,7 +337,7 @@ def test_a_search_of_which_one_item_is_left_gives_it_up() -> None:
     machine.received(assignment, [record], [record], 8, None)
     machine.flush_failed(only(machine.after(), StartFlush).flush_id, RuntimeError())
     machine.flush_failed(only(machine.after(), StartFlush).flush_id, RuntimeError())
-    machine.lost([other])
+    machine.removed([other])
 
     assert only(machine.after(), SendDeadLetter).record.offset() == 0
 

@@ -152,13 +152,13 @@ class World:
         else:
             self.machine.commit_failed(offsets)
         self.poll()
-        self.machine.revoked(chosen)
+        self.machine.removed(chosen)
         self.forget(chosen)
 
     def lose(self) -> None:
         """Some partitions are lost. Another consumer commits further."""
         chosen = [one for one in sorted(self.received) if self.rng.random() < 0.3]
-        self.machine.lost(chosen)
+        self.machine.removed(chosen)
         self.forget(chosen)
 
     def forget(self, partitions: list[Partition]) -> None:
