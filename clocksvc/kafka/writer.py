@@ -206,23 +206,31 @@ class Writer:
         """Begin a transaction, send records, wait until brokers have them, and return their offsets."""
         self._log.last = ""
         deliveries = _Deliveries()
+        sent = 0
+        failure: KafkaException | None = None
         try:
             self._producer.begin_transaction()
             for index, one in enumerate(messages):
                 self._produce(index, one, deliveries, deadline)
+                sent += 1
+        except KafkaException as raised:
+            # If a broker rejected an earlier record, the client accepts no more. Only the report says why.
+            failure = raised
+        try:
             # flush() can't be used: it also calls back after a fatal error, which the Python client does not expect.
             for slice_s in deadline:
-                if deliveries.failure is not None or deliveries.reports == len(messages):
+                if deliveries.failure is not None or deliveries.reports == sent:
                     break
                 self._producer.poll(slice_s)
         except KafkaException as raised:
-            if not deliveries.rejected:
-                raise self._failure(raised) from raised
+            failure = failure or raised
         if deliveries.rejected:
             raise RecordRejected(
                 [messages[index].key for index in sorted(deliveries.rejected)],
                 f"the brokers reject {len(deliveries.rejected)} of {len(messages)} records for the {self._topic}",
             )
+        if failure is not None:
+            raise self._failure(failure) from failure
         if deliveries.failure is not None:
             raise _MustAbort(self._reason(deliveries.failure))
         if len(deliveries.offsets) < len(messages):

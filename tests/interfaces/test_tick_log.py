@@ -1,13 +1,14 @@
 """The behaviour of all tick logs for writers. Reading and faults have files of their own."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
 
-from clocksvc.clock.log_record import encode_message
+from clocksvc.clock.log_record import Message, encode_message
 from clocksvc.clock.logs import LOGS
 from clocksvc.errors import Fenced, OffsetGap, OutcomeUnknown, RecordRejected, TickLogMisconfigured, TickLogUnavailable
 from clocksvc.interfaces.tick_log import LogBounds, TickLog
@@ -242,6 +243,28 @@ def test_brokers_reject_only_the_large_record(on_kafka: KafkaTickLogImplementati
     log.fence(keep_alive)
     log.append(ticks, end_of(log), keep_alive)
     assert minutes(on_kafka.seen()) == list(range(1, 500))
+
+
+class _RejectedWhileSent(list[Message]):
+    """Records that are sent so slowly that the brokers answer the first one before the others are sent."""
+
+    def __iter__(self) -> Iterator[Message]:
+        for index, one in enumerate(super().__iter__()):
+            if index == 1:
+                time.sleep(0.5)
+            yield one
+
+
+@pytest.mark.servers
+def test_brokers_reject_a_record_while_others_are_sent(on_kafka: KafkaTickLogImplementation) -> None:
+    """The client then accepts no more records. The reason is still the large record."""
+    log = writer(on_kafka)
+    on_kafka.configure("max.message.bytes", "131072")
+    large = on_kafka.too_large()._replace(value=b"x" * 140_000)
+    with pytest.raises(RecordRejected) as rejected:
+        log.append(_RejectedWhileSent([large, *messages(1, 499)]), 0, keep_alive)
+
+    assert rejected.value.keys == (large.key,)
 
 
 # Fencing
