@@ -1,7 +1,6 @@
 """A schedule as its writer defines it, and the value of its record (docs/schedule.schema.json)."""
 
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,14 +41,6 @@ def parse_id(schedule_id: object) -> str:
     if schedule_id == POSITION_KEY:
         raise InvalidValue("id", schedule_id, "this key belongs to the records of the scheduler's position")
     return schedule_id
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a schedule, in the topic of schedules and in that of due records.
-
-    It is the one that librdkafka's partitioner `consistent` (CRC32) computes.
-    """
-    return zlib.crc32(key) % partitions
 
 
 @dataclass(frozen=True, slots=True)

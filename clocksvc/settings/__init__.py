@@ -6,5 +6,6 @@ This package must not connect to servers or read `os.environ`. The variables are
 from clocksvc.settings.api import ApiSettings, check_bind
 from clocksvc.settings.load import load, settings_from
 from clocksvc.settings.models import Settings
+from clocksvc.settings.schedules import advertised_address
 
-__all__ = ["ApiSettings", "Settings", "check_bind", "load", "settings_from"]
+__all__ = ["ApiSettings", "Settings", "advertised_address", "check_bind", "load", "settings_from"]

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
 from clocksvc.errors import InvalidValue
 from clocksvc.settings.fields import Duration, FieldError, FieldErrors, Section, WholeSeconds, raise_errors
+from clocksvc.settings.schedules import SchedulesSettings
 from clocksvc.settings.tasks import TickTaskSettings, check_unique_tasks
 
 
@@ -37,6 +38,7 @@ class ClockSettings(Section):
     heartbeat: HeartbeatSettings | None = HeartbeatSettings()
     recent_ticks: WholeSeconds = 7 * DAY_MS
     tasks: Annotated[tuple[TickTaskSettings, ...], AfterValidator(check_unique_tasks)] = ()
+    schedules: SchedulesSettings | None = None
 
     @field_validator("heartbeat", mode="before")
     @classmethod

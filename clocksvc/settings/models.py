@@ -9,12 +9,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from clocksvc.clock.spec import ClockSpec, wanted_clock
 from clocksvc.errors import UnknownClock
+from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.task_routes import OnExhaustion, PlatformTask, Routes, worker_namespace
 from clocksvc.settings.api import ApiSettings
 from clocksvc.settings.clocks import ClockSettings, add_names, check_clocks
 from clocksvc.settings.fields import FieldError, Section, Text, raise_errors
 from clocksvc.settings.kafka import KafkaSettings
 from clocksvc.settings.redis import RedisSettings, broker_from_redis
+from clocksvc.settings.schedules import SchedulerSettings, schedules_errors
 from clocksvc.settings.tasks import (
     CelerySettings,
     NamespaceSettings,
@@ -23,7 +25,7 @@ from clocksvc.settings.tasks import (
     check_route_names,
     taskbroker_errors,
 )
-from clocksvc.settings.tick_log import TickLogSettings, tick_log_errors
+from clocksvc.settings.tick_log import TickLogSettings, tick_log_errors, tick_log_topics
 
 _SHOWN = 100
 """The largest number of characters of an unknown clock's name in an error. The name may come from a message."""
@@ -59,6 +61,7 @@ class Settings(Section):
     )
     route_overrides: Annotated[dict[Text, Text], AfterValidator(check_route_names)] = Field(default_factory=dict)
     taskbroker: TaskbrokerSettings = TaskbrokerSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
 
     @model_validator(mode="after")
     def _check_across_sections(self) -> "Settings":
@@ -72,6 +75,7 @@ class Settings(Section):
                     wanted = wanted_clock(clock, self.clocks)
                     errors.append(FieldError(("api", "tokens", index, "clocks", position), wanted, clock))
         errors += tick_log_errors(self.tick_log, self.clocks)
+        errors += schedules_errors(tick_log_topics(self.tick_log), self.clocks)
         tasks = {name: clock.tasks for name, clock in self.clocks.items()}
         errors += taskbroker_errors(self.taskbroker, self.routes(), tasks)
         raise_errors(errors)
@@ -90,6 +94,14 @@ class Settings(Section):
         if name not in self.clocks:
             raise UnknownClock(f"no clock {name[:_SHOWN]!r} is configured: {wanted_clock(name, self.clocks)}")
         return self.clocks[name].spec(require_topic_ids=self.kafka.topic_ids)
+
+    def schedules_specs(self) -> dict[str, SchedulesSpec]:
+        """Return the schedules of each clock that has some, by the clock's name."""
+        return {
+            name: SchedulesSpec(name, clock.schedules.partitions)
+            for name, clock in self.clocks.items()
+            if clock.schedules is not None
+        }
 
     def routes(self) -> Routes:
         """Return the routes, which select the queue or topic of each task."""

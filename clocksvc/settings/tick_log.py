@@ -37,12 +37,17 @@ class _Clock(Protocol):
     def recent_ticks(self) -> int: ...
 
 
-def tick_log_errors(tick_log: TickLogSettings, clocks: Mapping[str, _Clock]) -> Iterator[FieldError]:
-    """Find contradictions between the sections `tick_log` and `clocks`."""
-    purposes = {
+def tick_log_topics(tick_log: TickLogSettings) -> dict[str, str]:
+    """Return the topics that belong to the tick log, and what each is."""
+    return {
         tick_log.topic: "this one is the tick log (tick_log.topic)",
         checkpoint_topic(tick_log.topic): "this one contains the checkpoints of dispatchers (tick_log.topic)",
     }
+
+
+def tick_log_errors(tick_log: TickLogSettings, clocks: Mapping[str, _Clock]) -> Iterator[FieldError]:
+    """Find contradictions between the sections `tick_log` and `clocks`."""
+    purposes = tick_log_topics(tick_log)
     keep = f"{tick_log.keep / SECOND_MS:.10g}s"
     for name, clock in clocks.items():
         for topic in clock.topics:

@@ -77,6 +77,30 @@ CASES: dict[str, tuple[object, str]] = {
         {**with_clock(topics=["t-checkpoints"]), "tick_log": {"topic": "t"}},
         "clocks.checkins.topics: 't-checkpoints' is not valid: wanted other topics: this one contains the checkpoints",
     ),
+    "no partitions of schedules": (
+        with_clock(schedules={"partitions": 0}),
+        "clocks.checkins.schedules.partitions: 0 is not valid: wanted 1 to 256",
+    ),
+    "too many partitions of schedules": (
+        with_clock(schedules={"partitions": 257}),
+        "clocks.checkins.schedules.partitions: 257 is not valid: wanted 1 to 256",
+    ),
+    "a clock over its own due records": (
+        with_clock(schedules={}, topics=["a", "checkins-due"]),
+        "clocks.checkins.topics: 'checkins-due' is not valid: wanted other topics: the scheduler writes 'checkins-due'",
+    ),
+    "schedules in the tick log": (
+        {**with_clock(schedules={}), "tick_log": {"topic": "checkins-schedules"}},
+        "clocks.checkins.schedules: wanted another tick_log.topic: 'checkins-schedules' is a topic of this clock's",
+    ),
+    "a scheduler's address with a path": (
+        with_section("scheduler", {"address": "http://one:8081/v1"}),
+        "scheduler.address: 'http://one:8081/v1' is not valid: wanted a URL without path and user, such as http://10.",
+    ),
+    "a scheduler's port": (
+        with_section("scheduler", {"port": 70_000}),
+        "scheduler.port: 70000 is not valid: wanted 1 to 65535, or 0 for any free port",
+    ),
     "a tick log that is not a topic": (
         with_section("tick_log", {"topic": "a:b"}),
         "tick_log.topic: 'a:b' is not valid: wanted a Kafka topic: 1 to 249 of",

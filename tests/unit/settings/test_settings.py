@@ -6,8 +6,9 @@ import pytest
 
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.errors import SettingsError
-from clocksvc.settings import load, settings_from
-from tests.unit.settings.sample_config import CLOCK, MINIMAL, loaded, problems_of, with_clock
+from clocksvc.interfaces.schedule_topics import SchedulesSpec
+from clocksvc.settings import advertised_address, load, settings_from
+from tests.unit.settings.sample_config import CLOCK, MINIMAL, loaded, problems_of, with_clock, with_section
 
 pytestmark = pytest.mark.core
 
@@ -69,6 +70,39 @@ def test_the_tick_log_is_for_all_clocks() -> None:
     settings = settings_from({**MINIMAL, "tick_log": {"topic": "eu.ticks"}}, {"CLOCKSVC_TICK_LOG__KEEP": "90d"})
 
     assert (settings.tick_log.topic, settings.tick_log.keep) == ("eu.ticks", 90 * 86_400_000)
+
+
+def test_schedules_have_two_topics() -> None:
+    """Only clocks with a section `schedules` have some; an empty section has the defaults."""
+    settings = settings_from(
+        {"clocks": {"plain": CLOCK, "checkins": {**CLOCK, "schedules": {}}, "bills": {**CLOCK, "schedules": None}}},
+        {"CLOCKSVC_CLOCKS__BILLS__SCHEDULES__PARTITIONS": "256"},
+    )
+
+    assert settings.schedules_specs() == {
+        "checkins": SchedulesSpec("checkins", 8),
+        "bills": SchedulesSpec("bills", 256),
+    }
+    assert SchedulesSpec("bills", 1).topic == "bills-schedules"
+    assert SchedulesSpec("bills", 1).due_topic == "bills-due"
+
+
+@pytest.mark.parametrize(
+    ("configured", "host", "address"),
+    [
+        (None, "127.0.0.1", "http://127.0.0.1:8081"),
+        (None, "0.0.0.0", "http://pod-1:8081"),
+        (None, "::", "http://pod-1:8081"),
+        (None, "fd00::7", "http://[fd00::7]:8081"),
+        ("https://one.example.com", "0.0.0.0", "https://one.example.com"),
+        ("http://[fd00::7]:80", "::", "http://[fd00::7]:80"),
+    ],
+)
+def test_a_scheduler_advertises_an_address(configured: str | None, host: str, address: str) -> None:
+    """The configured one, or one that can be reached from other machines if the process listens for them."""
+    settings = settings_from(with_section("scheduler", {"address": configured}))
+
+    assert advertised_address(settings.scheduler, host, settings.scheduler.port, "pod-1") == address
 
 
 @pytest.mark.parametrize(

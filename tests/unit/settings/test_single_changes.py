@@ -42,6 +42,7 @@ DOCUMENT: dict[str, Any] = {
         "topic_ids": False,
     },
     "tick_log": {"topic": "clocksvc-ticks", "keep": "30d"},
+    "scheduler": {"host": "10.0.0.7", "port": 8081, "address": "http://10.0.0.7:8081"},
     "celery": {"broker_url": f"redis://:broker-{LEAK}@redis.example/1"},
     "clocks": {
         "checkins": {
@@ -54,6 +55,7 @@ DOCUMENT: dict[str, Any] = {
             "hold_after": "2m",
             "heartbeat": {"every": "30s", "key": "k", "payload": "p"},
             "recent_ticks": "7d",
+            "schedules": {"partitions": 8},
         },
         "bills": {"topics": ["bills"], "group": "billing", "heartbeat": None},
     },
