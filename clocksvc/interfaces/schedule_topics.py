@@ -1,9 +1,15 @@
-"""The two topics of a clock's schedules, and the partition of a schedule in both of them."""
+"""The two topics of a clock's schedules, their keys, and the partition of a schedule in both of them."""
 
+import re
 import zlib
 from dataclasses import dataclass
 
+from clocksvc.errors import InvalidValue
+
 MAX_PARTITIONS = 256
+POSITION_KEY = "_position"
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def schedule_topic(clock: str) -> str:
@@ -14,6 +20,15 @@ def schedule_topic(clock: str) -> str:
 def due_topic(clock: str) -> str:
     """Return the Kafka topic to which records of schedules go when they are due."""
     return f"{clock}-due"
+
+
+def parse_id(schedule_id: object) -> str:
+    """Return a valid id of a schedule. Raises InvalidValue."""
+    if not isinstance(schedule_id, str) or not _ID.fullmatch(schedule_id):
+        raise InvalidValue("id", schedule_id, "wanted 1 to 64 letters, digits, or any of . _ : -")
+    if schedule_id == POSITION_KEY:
+        raise InvalidValue("id", schedule_id, "this key belongs to the records of the scheduler's position")
+    return schedule_id
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -60,7 +60,7 @@ def parse_cron(expression: str, timezone: str) -> "Cron":
     if len(texts) != len(_FIELDS):
         raise InvalidValue("cron", expression, _WANTED)
     minutes, hours, days, months, weekdays = (
-        _parse_field(expression, text, *field) for text, field in zip(texts, _FIELDS, strict=True)
+        parse_field(expression, text, *field) for text, field in zip(texts, _FIELDS, strict=True)
     )
     if not any(day <= _LONGEST_MONTHS[month - 1] for month in months for day in days):
         raise InvalidValue("cron", expression, f"no month of {texts[3]!r} has a day of {texts[2]!r}")
@@ -77,7 +77,7 @@ def parse_timezone(name: str) -> tzinfo:
         raise InvalidValue("timezone", name, wanted) from None
 
 
-def _parse_field(expression: str, text: str, name: str, low: int, high: int) -> tuple[int, ...]:
+def parse_field(expression: str, text: str, name: str, low: int, high: int) -> tuple[int, ...]:
     found: set[int] = set()
     for term in text.split(","):
         match = _TERM.fullmatch(term)

@@ -13,8 +13,8 @@ import msgspec
 from clocksvc.clock.log_record import TYPE_HEADER
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import InvalidValue, UnreadableRecord
+from clocksvc.interfaces.schedule_topics import POSITION_KEY
 from clocksvc.interfaces.task_queue import CLOCK_HEADER, DUE_HEADER, ID_HEADER, TICK_HEADER, repeatable_id
-from clocksvc.schedules.schedule import POSITION_KEY
 from clocksvc.schedules.wheel import Due, DueAtTick, Missed, Reason
 
 SCHEDULE_HEADER = "clocksvc-schedule"

@@ -14,8 +14,9 @@ import msgspec
 from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 from clocksvc.errors import InvalidValue, UnreadableRecord
 from clocksvc.interfaces.schedule import CatchUp
+from clocksvc.interfaces.schedule_topics import POSITION_KEY, parse_id
 from clocksvc.schedules.recurrence import Recurrence, at_cron, every
-from clocksvc.schedules.schedule import LATEST_MS, MAX_PAYLOAD_BYTES, POSITION_KEY, parse_id
+from clocksvc.schedules.schedule import LATEST_MS, MAX_PAYLOAD_BYTES
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)

@@ -23,24 +23,13 @@ FORMAT = 1
 MAX_PAYLOAD_BYTES = 65_536
 LATEST_MS = 221_845_392_000_000
 """The year 9000: the calendar ends before the next due time of a later schedule."""
-POSITION_KEY = "_position"
 FIELDS = (
     *("format", "created_at", "interval", "cron", "timezone", "task", "payload"),
     *("starts_at", "ends_at", "catch_up", "max_age", "paused"),
 )
 
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _TASK = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+", re.ASCII)
 _MAX_TASK = 200
-
-
-def parse_id(schedule_id: object) -> str:
-    """Return a valid id of a schedule. Raises InvalidValue."""
-    if not isinstance(schedule_id, str) or not _ID.fullmatch(schedule_id):
-        raise InvalidValue("id", schedule_id, "wanted 1 to 64 letters, digits, or any of . _ : -")
-    if schedule_id == POSITION_KEY:
-        raise InvalidValue("id", schedule_id, "this key belongs to the records of the scheduler's position")
-    return schedule_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 from clocksvc.client.consumer.table_partition import TablePartition
 from clocksvc.errors import InvalidValue, UnreadableRecord
 from clocksvc.interfaces.compacted_topic import OffsetBounds
-from clocksvc.interfaces.schedule_topics import partition_of
+from clocksvc.interfaces.schedule_topics import parse_id, partition_of
 from clocksvc.schedules.entry import Entry, read_entry, read_task
 from clocksvc.schedules.recurrence import AtCron, Every
-from clocksvc.schedules.schedule import FIELDS, parse_id, parse_schedule
+from clocksvc.schedules.schedule import FIELDS, parse_schedule
 from tests.repository import ROOT
 from tests.unit.schedules.records import Record
 
