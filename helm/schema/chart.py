@@ -85,6 +85,7 @@ def schema() -> Schema:
         "logLevel": one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
         "pods": closed(_POD),
         "api": closed(_DEPLOYMENT | {"insecure": SWITCH, "preStopSeconds": NUMBER}),
+        "scheduler": closed(_DEPLOYMENT | {"enabled": or_null(SWITCH)}),
         "service": closed(
             {"type": one_of("ClusterIP", "NodePort", "LoadBalancer"), "port": PORT, "annotations": LABELS}
         ),

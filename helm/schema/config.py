@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, SecretStr
 
 from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 from clocksvc.interfaces.checkpoints import checkpoint_topic
+from clocksvc.interfaces.schedule_topics import MAX_PARTITIONS
 from clocksvc.settings import Settings
 from clocksvc.settings.field_types import field_names, is_list, is_mapping, is_scalar, is_section, origin_of, unwrap
 from clocksvc.settings.kafka import KNOWN_SETTINGS, TOPIC_IDS, KafkaSettings, forbidden_reason, is_secret
@@ -48,9 +49,11 @@ _EXPLICIT: dict[str, Schema] = {
         "items": {"type": "string", "enum": ["read", "report", "admin"]},
     },
     "api.port": PORT,
+    "scheduler.port": PORT,
     "api.tokens.<n>.clocks": {"anyOf": [{"const": "all"}, listed(TEXT)]},
     "clocks.<name>.tasks.<n>.catch_up": {"type": "string", "enum": ["all", "last"]},
     "clocks.<name>.tasks.<n>.arguments": named({}),
+    "clocks.<name>.schedules.partitions": {"type": "integer", "minimum": 1, "maximum": MAX_PARTITIONS},
     "taskbroker.replicas": named({"type": "integer", "minimum": 1}),
 }
 _NULL_IS_UNSET = {"redis.url"}

@@ -22,6 +22,15 @@
 {{- if lt (int64 (default 30 .Values.api.terminationGracePeriodSeconds)) $least -}}
 {{- fail (printf "api.terminationGracePeriodSeconds: wanted at least %d, because api.preStopSeconds is a part of it and the leader needs time to hand over" $least) -}}
 {{- end -}}
+{{- if and .Values.scheduler.enabled (not (include "clocksvc.scheduledClocks" . | fromJsonArray)) -}}
+{{- fail "scheduler.enabled: wanted only with a clock that has schedules, such as config.clocks.checkins.schedules={partitions: 8}" -}}
+{{- end -}}
+{{- if lt (int64 (default 30 .Values.scheduler.terminationGracePeriodSeconds)) 35 -}}
+{{- fail "scheduler.terminationGracePeriodSeconds: wanted at least 35, because a scheduler works for up to 30 s until other replicas have taken over its partitions" -}}
+{{- end -}}
+{{- if .Values.config.scheduler.address -}}
+{{- fail "config.scheduler.address: wanted null, because each pod has an address of its own, which the chart sets" -}}
+{{- end -}}
 {{- include "clocksvc.checkConfig" . -}}
 {{- include "clocksvc.checkTokens" . -}}
 {{- range $celery := list false true -}}

@@ -100,6 +100,21 @@
 {{- (include "clocksvc.written" (dict "root" . "celery" false) | fromJson).clocks | keys | sortAlpha | toJson -}}
 {{- end -}}
 
+{{/* The names of the clocks that have schedules, as a JSON list. */}}
+{{- define "clocksvc.scheduledClocks" -}}
+{{- $names := list -}}
+{{- range $name, $clock := .Values.config.clocks -}}
+{{- if kindIs "map" (default dict $clock).schedules }}{{ $names = append $names $name }}{{ end -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
+{{/* "true" if the release has a scheduler, else "". */}}
+{{- define "clocksvc.scheduler" -}}
+{{- $wanted := kindIs "invalid" .Values.scheduler.enabled | ternary true .Values.scheduler.enabled -}}
+{{- if and $wanted (include "clocksvc.scheduledClocks" . | fromJsonArray) }}true{{ end -}}
+{{- end -}}
+
 {{/* The name of a token that can read every clock: root, wanted (a name, or ""), path, required. "" without one. */}}
 {{- define "clocksvc.readToken" -}}
 {{- include "clocksvc.checks" .root -}}

@@ -76,6 +76,12 @@
 {{- range $topic := list $log (printf "%s-checkpoints" $log) -}}
 {{- if has $topic $clock.topics }}{{ fail (printf "%s.topics: wanted other topics: %s is a topic of the tick log" $at $topic) }}{{ end -}}
 {{- end -}}
+{{- if kindIs "map" $clock.schedules -}}
+{{- range $topic := list (printf "%s-schedules" .name) (printf "%s-due" .name) -}}
+{{- if has $topic (list $log (printf "%s-checkpoints" $log)) }}{{ fail (printf "%s.schedules: wanted another config.tick_log.topic: %s is a topic of these schedules" $at $topic) }}{{ end -}}
+{{- if has $topic $clock.topics }}{{ fail (printf "%s.topics: wanted other topics: the scheduler writes %s" $at $topic) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "clocksvc.checkRedis" -}}

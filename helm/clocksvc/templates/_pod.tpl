@@ -1,7 +1,7 @@
 {{/* The pod template of every Deployment. */}}
 
 {{/* root, own (the values of this Deployment), component, pool, path (of own in the values), celery, container (the rest
-     of its YAML). */}}
+     of its YAML), and maybe env (variables of its own). */}}
 {{- define "clocksvc.podTemplate" -}}
 {{- $root := .root -}}
 {{- $own := .own -}}
@@ -52,7 +52,7 @@ spec:
       {{- end }}
       env:
         - {name: CLOCKSVC_CONFIG, value: /etc/clocksvc/clocksvc.yaml}
-        {{- with concat $all.extraEnv (default list $own.extraEnv) }}
+        {{- with concat (default list .env) $all.extraEnv (default list $own.extraEnv) }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       {{- with concat $all.extraEnvFrom (default list $own.extraEnvFrom) }}

@@ -37,15 +37,16 @@ def _containers(manifests: list[Manifest], program: str) -> dict[str, Any]:
     return {name: each for name, each in every.items() if each["command"][0] == program}
 
 
-def test_the_service_is_started_by_a_command_that_there_is(rendered: Rendered) -> None:
+@pytest.mark.parametrize("name", ["api"])
+def test_the_service_is_started_by_a_command_that_there_is(rendered: Rendered, name: str) -> None:
     """It starts, and fails because the configuration is missing."""
-    (container,) = _containers(rendered("open"), "clocksvc").values()
+    container = _containers(rendered("open"), "clocksvc")[f"clock-clocksvc-{name}"]
     environ = {"CLOCKSVC_CONFIG": "/nowhere/clocksvc.yaml"}
     ended = _run(container["command"], environ)
     assert (ended.returncode, "can't be read" in ended.stderr) == (UNREADABLE, True)
     assert _run([*container["command"], "--tpyo"], environ).returncode == USAGE
 
-    (closed,) = _containers(rendered("smallest"), "clocksvc").values()
+    closed = _containers(rendered("schedules"), "clocksvc")[f"clock-clocksvc-{name}"]
     assert {*container["command"]} - {*closed["command"]} == {"--insecure"}
 
 
@@ -115,7 +116,7 @@ def test_a_workers_probes_look_at_the_files_age(
 def test_probes_and_metrics_ask_for_paths_that_there_are(rendered: Rendered) -> None:
     """The port of the service."""
     manifests = rendered("every object")
-    (container,) = _containers(manifests, "clocksvc").values()
+    container = _containers(manifests, "clocksvc")["clock-clocksvc-api"]
     probes = [container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
     (endpoint,) = one(manifests, "ServiceMonitor", "clock-clocksvc")["spec"]["endpoints"]
     paths = create_app({}, metrics=lambda: (b"", "text/plain"), version="0").openapi()["paths"]

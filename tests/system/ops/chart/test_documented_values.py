@@ -11,7 +11,7 @@ from clocksvc.settings.document import read_yaml
 from tests.repository import ROOT
 from tests.system.ops.chart.rendering import CHART, Helm, configuration, kinds
 from tests.system.ops.chart.schemas import NEWEST, validate
-from tests.system.ops.chart.value_sets import with_values
+from tests.system.ops.chart.value_sets import SCHEDULED, with_values
 
 PAPER = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAPER, re.DOTALL)
@@ -45,10 +45,11 @@ def test_the_smallest_values_of_the_paper_are_the_examples() -> None:
 
 def test_the_paper_says_what_is_true(chart: Helm) -> None:
     """Its numbers, compared with the manifests."""
-    api, beat, worker = kinds(chart.template(with_values()), "Deployment")
-    pods = [each["spec"]["template"]["spec"] for each in (api, beat, worker)]
+    api, beat, worker, scheduler = kinds(chart.template(with_values(SCHEDULED)), "Deployment")
+    pods = [each["spec"]["template"]["spec"] for each in (api, beat, worker, scheduler)]
 
     assert f"SIGKILL would come after {pods[0]['terminationGracePeriodSeconds']}" in PAPER
+    assert f"for at most 30 s; SIGKILL would come after {pods[3]['terminationGracePeriodSeconds']}" in PAPER
     assert f"it has run for {beat['spec']['minReadySeconds']} s (`minReadySeconds`" in PAPER
     assert "-lt 30" in pods[2]["containers"][0]["readinessProbe"]["exec"]["command"][2]
     assert "-lt 600" in pods[2]["containers"][0]["livenessProbe"]["exec"]["command"][2]

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.system.ops.chart.rendering import CHART, Helm, Manifest, kinds, one
-from tests.system.ops.chart.value_sets import EVERY_OBJECT, OPEN, with_values
+from tests.system.ops.chart.value_sets import EVERY_OBJECT, OPEN, SCHEDULED, with_values
 
 Rendered = Callable[[str], list[Manifest]]
 
@@ -78,33 +79,42 @@ def test_links_lead_to_the_page(chart: Helm) -> None:
     assert all(link.partition("#")[2] for link in links)
 
 
-def test_prometheus_finds_the_service_and_may_read(rendered: Rendered) -> None:
+@pytest.mark.parametrize("name", ["clock-clocksvc", "clock-clocksvc-scheduler"])
+def test_prometheus_finds_the_pods_and_may_read(rendered: Rendered, name: str) -> None:
     """With the token that may read every clock; labels of clocksvc are not overwritten."""
     manifests = rendered("every object")
-    monitor, (service,) = one(manifests, "ServiceMonitor", "clock-clocksvc")["spec"], kinds(manifests, "Service")
+    monitor, service = one(manifests, "ServiceMonitor", name)["spec"], one(manifests, "Service", name)
     (endpoint,) = monitor["endpoints"]
 
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
     assert endpoint["honorLabels"] is True
     assert endpoint["authorization"] == {"type": "Bearer", "credentials": {"name": "clocksvc-tokens", "key": "ops"}}
-    (without,) = one(rendered("open"), "ServiceMonitor", "clock-clocksvc")["spec"]["endpoints"]
+    (without,) = one(rendered("open"), "ServiceMonitor", name)["spec"]["endpoints"]
     assert "authorization" not in without
 
 
-def test_only_the_api_takes_connections(rendered: Rendered) -> None:
-    """From the named sources and from the test; beats and workers accept no connection. All may use DNS."""
+def test_only_the_api_and_schedulers_take_connections(rendered: Rendered) -> None:
+    """From the named sources; the API from the test, too, and schedulers from the API. Beats and workers accept no
+    connection. All may use DNS, and the API may connect to schedulers."""
     manifests = rendered("every object")
     policies = {each["metadata"]["name"]: each["spec"] for each in kinds(manifests, "NetworkPolicy")}
-    assert set(policies) == {"clock-clocksvc-api", "clock-clocksvc-beat", "clock-clocksvc-worker"}
-    (rule,) = policies["clock-clocksvc-api"]["ingress"]
-    assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
-    peers = rule["from"]
-    assert peers[0] == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-    test = kinds(manifests, "Pod")[0]["metadata"]["labels"]
-    assert peers[1]["podSelector"]["matchLabels"].items() <= test.items()
+    assert set(policies) == {f"clock-clocksvc-{name}" for name in ("api", "scheduler", "beat", "worker")}
+    labels = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in _deployments(manifests).items()}
+    labels["test"] = kinds(manifests, "Pod")[0]["metadata"]["labels"]
+    for name, client in (("api", "test"), ("scheduler", "clock-clocksvc-api")):
+        (rule,) = policies[f"clock-clocksvc-{name}"]["ingress"]
+        assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
+        peers = rule["from"]
+        assert peers[0] == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+        chosen = peers[1]["podSelector"]["matchLabels"].items()
+        assert [pod for pod, own in labels.items() if chosen <= own.items()] == [client]
     for name in ("clock-clocksvc-beat", "clock-clocksvc-worker"):
         assert "ingress" not in policies[name]
+    to_schedulers = policies["clock-clocksvc-api"]["egress"].pop(1)
+    assert to_schedulers["ports"] == [{"port": 8081, "protocol": "TCP"}]
+    chosen = to_schedulers["to"][0]["podSelector"]["matchLabels"].items()
+    assert [pod for pod, own in labels.items() if chosen <= own.items()] == ["clock-clocksvc-scheduler"]
     for policy in policies.values():
         assert policy["policyTypes"] == ["Ingress", "Egress"]
         assert {each["port"] for each in policy["egress"][0]["ports"]} == {53}
@@ -114,10 +124,14 @@ def test_only_the_api_takes_connections(rendered: Rendered) -> None:
     assert "from" not in open_rule
 
 
+def _deployments(manifests: list[Manifest]) -> dict[str, Manifest]:
+    return {each["metadata"]["name"]: each for each in kinds(manifests, "Deployment")}
+
+
 def test_ways_in_lead_to_the_service(rendered: Rendered) -> None:
     """Ingress and HTTPRoute, to the port of the Service."""
     manifests = rendered("every object")
-    (service,) = kinds(manifests, "Service")
+    service = one(manifests, "Service", "clock-clocksvc")
     ports = {each["name"]: each["port"] for each in service["spec"]["ports"]}
     ingress, route = kinds(manifests, "Ingress")[0]["spec"], kinds(manifests, "HTTPRoute")[0]["spec"]
 
@@ -139,6 +153,11 @@ def test_the_notes_say_what_to_do_next(chart: Helm, tmp_path: Path) -> None:
     warned = chart.notes(with_values(OPEN), tmp_path)
     assert "WARNING: there are no tokens" in warned
     assert "WARNING: api.replicas is 1" in warned
+
+    alone = chart.notes(with_values(SCHEDULED, {"scheduler": {"replicas": 1}}), tmp_path)
+    assert "WARNING: scheduler.replicas is 1" in alone
+    without = chart.notes(with_values(SCHEDULED, {"scheduler": {"enabled": False}}), tmp_path)
+    assert "WARNING: scheduler.enabled is false: this release does not run the schedules of checkins" in without
 
 
 def test_a_release_is_small_enough_to_be_kept(chart: Helm) -> None:

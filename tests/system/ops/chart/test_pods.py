@@ -5,13 +5,15 @@ from collections.abc import Callable
 import pytest
 
 from tests.repository import ROOT
-from tests.system.ops.chart.rendering import Manifest, kinds, one, pod_specs
-from tests.system.ops.chart.value_sets import MATRIX
+from tests.system.ops.chart.rendering import Helm, Manifest, kinds, one, pod_specs
+from tests.system.ops.chart.value_sets import MATRIX, SCHEDULED, with_values
 
 Rendered = Callable[[str], list[Manifest]]
 ALL = [name for name in MATRIX if name != "all at once"]
 LONGEST_END_S = 30
 """Of the service: docs/operations.md."""
+HAND_OVER_S = 30
+"""Of a scheduler: `SchedulerReplica.leave`."""
 
 
 @pytest.mark.parametrize("values", ALL)
@@ -34,8 +36,8 @@ def test_no_pod_has_more_rights_than_it_needs(rendered: Rendered, values: str) -
 
 @pytest.mark.parametrize("values", ALL)
 def test_every_selector_finds_its_pods_alone(rendered: Rendered, values: str) -> None:
-    """Deployments, disruption budgets, spreads and the Service: each pod belongs to one Deployment; the Service selects
-    the API's."""
+    """Deployments, disruption budgets, spreads and Services: each pod belongs to one Deployment; a Service selects the
+    pods of its component."""
     manifests = rendered(values)
     labels = {
         each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"]
@@ -53,18 +55,20 @@ def test_every_selector_finds_its_pods_alone(rendered: Rendered, values: str) ->
             assert found(spread["labelSelector"]["matchLabels"]) == [name]
     for budget in kinds(manifests, "PodDisruptionBudget"):
         assert found(budget["spec"]["selector"]["matchLabels"]) == [budget["metadata"]["name"]]
-    (service,) = kinds(manifests, "Service")
-    assert found(service["spec"]["selector"]) == [name for name in labels if name.endswith("-api")]
+    for service in kinds(manifests, "Service"):
+        component = service["metadata"]["labels"]["app.kubernetes.io/component"]
+        assert found(service["spec"]["selector"]) == [name for name in labels if name.endswith(f"-{component}")]
 
 
 def test_an_update_never_takes_before_it_gives(rendered: Rendered) -> None:
     """A new pod must be ready before an old one is ended; if the order matters, there are never two."""
-    manifests = rendered("pools")
-    strategies = {each["metadata"]["name"]: each["spec"]["strategy"] for each in kinds(manifests, "Deployment")}
+    manifests = kinds(rendered("pools"), "Deployment") + kinds(rendered("schedules"), "Deployment")
+    strategies = {each["metadata"]["name"]: each["spec"]["strategy"] for each in manifests}
 
     assert strategies.pop("clock-clocksvc-worker-ingest") == {"type": "Recreate"}
     assert set(strategies) > {
         "clock-clocksvc-api",
+        "clock-clocksvc-scheduler",
         "clock-clocksvc-beat-heartbeats",
         "clock-clocksvc-worker-heartbeats",
     }
@@ -73,9 +77,10 @@ def test_an_update_never_takes_before_it_gives(rendered: Rendered) -> None:
 
 
 def test_there_are_two_of_everything(rendered: Rendered) -> None:
-    """Of the service, of the beats that send heartbeats, of the workers that put them; one may be evicted at a time."""
-    manifests = rendered("smallest")
-    for name in ("api", "beat-heartbeats", "worker-heartbeats"):
+    """Of the service, of schedulers, of the beats that send heartbeats, of the workers that put them. One may be
+    evicted at a time."""
+    manifests = rendered("schedules")
+    for name in ("api", "scheduler", "beat-heartbeats", "worker-heartbeats"):
         assert one(manifests, "Deployment", f"clock-clocksvc-{name}")["spec"]["replicas"] == 2
         assert one(manifests, "PodDisruptionBudget", f"clock-clocksvc-{name}")["spec"]["maxUnavailable"] == 1
         spread = pod_specs(manifests)[f"clock-clocksvc-{name}"]["topologySpreadConstraints"]
@@ -106,6 +111,42 @@ def test_the_service_has_time_for_its_end(rendered: Rendered) -> None:
     announced_s = int(spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
 
     assert announced_s + LONGEST_END_S < spec["terminationGracePeriodSeconds"]
+
+
+def test_a_scheduler_has_time_for_its_hand_over(rendered: Rendered) -> None:
+    """It works until its successors have taken over, for at most 30 s; SIGKILL comes later."""
+    spec = pod_specs(rendered("schedules"))["clock-clocksvc-scheduler"]
+
+    assert spec["terminationGracePeriodSeconds"] >= HAND_OVER_S + 5
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [(None, "http://$(POD_IP):8081"), ("::", "http://[$(POD_IP)]:8081")],
+)
+def test_a_scheduler_announces_its_own_address(chart: Helm, host: str | None, address: str) -> None:
+    """The pod's IP address and the scheduler's port, at which it listens, is probed and is scraped."""
+    values = with_values(SCHEDULED, {"config": {"scheduler": {"host": host}}})
+    manifests = chart.template(values)
+    (container,) = pod_specs(manifests)["clock-clocksvc-scheduler"]["containers"]
+    environment = [(each["name"], each.get("value")) for each in container["env"]]
+
+    assert environment[1:] == [("POD_IP", None), ("CLOCKSVC_SCHEDULER__ADDRESS", address)]
+    assert container["env"][1]["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    assert container["ports"] == [{"name": "http", "containerPort": 8081}]
+    assert {container[f"{probe}Probe"]["httpGet"]["port"] for probe in ("startup", "liveness", "readiness")} == {"http"}
+    service = one(manifests, "Service", "clock-clocksvc-scheduler")["spec"]
+    assert service["clusterIP"] == "None"
+    assert service["publishNotReadyAddresses"] is True
+    assert service["ports"][0]["port"] == 8081
+
+
+def test_there_is_a_scheduler_if_a_clock_has_schedules(chart: Helm, rendered: Rendered) -> None:
+    """Unless the values switch it off."""
+    assert "clock-clocksvc-scheduler" not in pod_specs(rendered("smallest"))
+    assert "clock-clocksvc-scheduler" in pod_specs(rendered("schedules"))
+    without = chart.template(with_values(SCHEDULED, {"scheduler": {"enabled": False}}))
+    assert not [each for each in without if each["metadata"]["name"] == "clock-clocksvc-scheduler"]
 
 
 def test_pods_take_what_all_have_and_what_is_their_own(rendered: Rendered) -> None:

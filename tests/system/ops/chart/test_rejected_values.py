@@ -87,6 +87,9 @@ TYPOS: dict[str, dict[str, Any]] = {
     "the tick log's name": {"config": {"tick_log": {"topic": "a:b"}}},
     "a prefix": {"config": {"redis": {"prefix": "a b"}}},
     "a token without a scope": {"config": {"api": {"tokens": [{"name": "ops", "scopes": []}]}}},
+    "no partition of schedules": {"config": {"clocks": {"checkins": {"schedules": {"partitions": 0}}}}},
+    "too many partitions of schedules": {"config": {"clocks": {"checkins": {"schedules": {"partitions": 257}}}}},
+    "any port of a scheduler": {"config": {"scheduler": {"port": 0}}},
     "a certificate of nothing": {"tls": {"redis": {}}},
     "a certificate of two things": {"tls": {"redis": {"secret": "a", "configMap": "b"}}},
     "a number as a tag": {"image": {"tag": 7}},
@@ -110,6 +113,18 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "an end that is over before it begins": (
         {"api": {"preStopSeconds": 36}},
         "api.terminationGracePeriodSeconds: wanted at least 41",
+    ),
+    "a hand-over that is too short": (
+        {"scheduler": {"terminationGracePeriodSeconds": 34}},
+        "scheduler.terminationGracePeriodSeconds: wanted at least 35",
+    ),
+    "a scheduler of nothing": (
+        {"scheduler": {"enabled": True}},
+        "scheduler.enabled: wanted only with a clock that has schedules",
+    ),
+    "one address for all schedulers": (
+        {"config": {"scheduler": {"address": "http://10.0.0.7:8081"}}},
+        "config.scheduler.address: wanted null",
     ),
     "a cluster as a broker": ({"config": {"redis": {"cluster": True}}}, "config.celery.broker_url: wanted"),
     "no token": (
@@ -198,7 +213,15 @@ CONTRADICTIONS: dict[str, list[dict[str, Any]]] = {
         clock(recent_ticks="31d"),
         {"config": {"tick_log": {"keep": "1d"}}},
     ],
-    "clocks.checkins.topics": [clock(topics=["a", "clocksvc-ticks"]), clock(topics=["clocksvc-ticks-checkpoints"])],
+    "clocks.checkins.topics": [
+        clock(topics=["a", "clocksvc-ticks"]),
+        clock(topics=["clocksvc-ticks-checkpoints"]),
+        clock(topics=["a", "checkins-due"], schedules={}),
+        clock(topics=["checkins-schedules"], schedules={"partitions": 2}),
+    ],
+    "clocks.checkins.schedules": [
+        clock(schedules={}) | {"config": {**clock(schedules={})["config"], "tick_log": {"topic": "checkins-due"}}}
+    ],
     "api.tokens.1.name": [{"config": {"api": {"tokens": [OPS, OPS]}}}],
     "api.tokens.0.clocks.1": [{"config": {"api": {"tokens": [{**OPS, "clocks": ["checkins", "chekins"]}]}}}],
     "namespaces.ingest.queue": [{"config": {"namespaces": {"ingest": {"expires": "1m"}}}}],
@@ -217,6 +240,8 @@ FITTING = [
     clock(max_past=120, max_out_of_orderness=0, catch_up_pace=0.04),
     clock(heartbeat=None, max_out_of_orderness=None, hold_after=None, catch_up_pace=None, max_drift=None),
     clock(max_drift="250s"),
+    clock(topics=["checkins-due"], schedules=None),
+    clock(schedules={"partitions": 256}),
     clock(max_drift="2m", hold_after=0, max_out_of_orderness=0),
 ]
 

@@ -42,7 +42,9 @@ def shown(text: str | None = None) -> str:
     return "\n".join(line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in lines)
 
 
+SCHEDULED: Values = {"config": {"clocks": {"checkins": {"schedules": {}}}}}
 EVERY_OBJECT: Values = {
+    **SCHEDULED,
     "serviceMonitor": {"enabled": True},
     "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}, "alertLabels": {"team": "data"}},
     "dashboards": {"enabled": True, "annotations": {"grafana_folder": "clocksvc"}},
@@ -205,6 +207,7 @@ MATRIX: dict[str, Values] = {
     "no celery": with_values(NO_CELERY),
     "open": with_values(OPEN, EVERY_OBJECT),
     "cluster": with_values(CLUSTERED),
+    "schedules": with_values(SCHEDULED),
     "sentinels": with_values(SENTINELS),
     "secret urls": with_values(SECRET_URLS),
     "all at once": with_values(EVERY_OBJECT, SECURED, POOLS, EVERY_POD),
