@@ -11,6 +11,7 @@ from clocksvc.clock.logs import log_of
 from clocksvc.errors import LeaseLost
 from clocksvc.interfaces.leases import Announcement
 from clocksvc.interfaces.time import Time
+from clocksvc.memory.scheduler_state import StoredSchedulers
 from clocksvc.memory.store_state import StoredClock
 
 _KEPT_NOTICES = 1_000
@@ -108,6 +109,7 @@ class StoreContent:
     announcements_complete_since_ms: int | None = None
     logs: dict[int, StoredLog] = field(default_factory=dict)
     clocks: dict[str, StoredClock] = field(default_factory=dict)
+    schedulers: dict[str, StoredSchedulers] = field(default_factory=dict)
 
     def log(self, number: int) -> StoredLog:
         """Return the content of one log."""
@@ -116,6 +118,10 @@ class StoreContent:
     def clock(self, name: str) -> StoredClock:
         """Return the content of one clock."""
         return self.clocks.setdefault(name, StoredClock())
+
+    def schedulers_of(self, clock: str) -> StoredSchedulers:
+        """Return the content of one clock's scheduler."""
+        return self.schedulers.setdefault(clock, StoredSchedulers())
 
 
 class StoreAccess:

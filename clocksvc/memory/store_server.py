@@ -9,6 +9,7 @@ from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.time import Time
 from clocksvc.memory.leases import MemoryLeases
 from clocksvc.memory.notices import MemoryNoticeReader
+from clocksvc.memory.schedulers import MemorySchedulers
 from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.store_access import StoreAccess
 
@@ -16,8 +17,8 @@ from clocksvc.memory.store_access import StoreAccess
 class MemoryStoreServer:
     """The leases of all logs, and the stores of all clocks. Safe to use from several threads.
 
-    All replicas count as announced from the beginning, so leaders don't wait for announcements. Methods that block
-    wait in real time, not in the time of `time`. With a timeout of 0 they return at once.
+    All replicas of leaders count as announced from the beginning, so leaders don't wait for announcements. Methods that
+    block wait in real time, not in the time of `time`. With a timeout of 0 they return at once.
 
     Args:
         time: the store's own clock.
@@ -34,6 +35,10 @@ class MemoryStoreServer:
     def store(self, clock: str, recent_ticks_ms: int = 7 * DAY_MS) -> MemoryStore:
         """Return the store of a clock, which keeps ticks for `recent_ticks_ms`."""
         return MemoryStore(self._access, clock, recent_ticks_ms)
+
+    def schedulers(self, clock: str) -> MemorySchedulers:
+        """Return the replicas of the scheduler of a clock, and the leases on its partitions."""
+        return MemorySchedulers(self._access, clock)
 
     def notices(self, clocks: Collection[str]) -> MemoryNoticeReader:
         """Return a reader of the notices of some clocks."""

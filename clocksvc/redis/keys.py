@@ -246,6 +246,23 @@ CLOCK_KEYS = (
         "the ids of completed tasks, with the end of their retention in ms",
     ),
     Key(
+        "schedulers",
+        "hash",
+        True,
+        "with the last announcement; each field has its own expiry",
+        "every scheduler",
+        "the live replicas of the scheduler: '<expires ms> <announcement, JSON>'; since: no announcement was lost "
+        "after this time, in ms",
+    ),
+    Key(
+        "partition-leases",
+        "hash",
+        True,
+        "a minute after the last write; each field has its own expiry",
+        "every scheduler",
+        "the leases on the partitions of schedules, by number: '<expires ms> <token> <JSON [replica, address]>'",
+    ),
+    Key(
         "trial",
         "list",
         False,

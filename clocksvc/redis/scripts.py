@@ -157,6 +157,10 @@ COUNTERS = Script("counters", ("counters", "dispatchers"), uses=("clock",))
 MARK_TASK_DONE = Script("mark_task_done", ("done-tasks",), uses=("clock",))
 IS_TASK_DONE = Script("is_task_done", ("done-tasks", "counters"), uses=("clock",))
 NOW = Script("now", ("counters",), uses=("clock",))
+ANNOUNCE_SCHEDULER = Script("announce_scheduler", ("schedulers", "partition-leases"), uses=("clock", "live_schedulers"))
+ACQUIRE_PARTITION = Script("acquire_partition", ("partition-leases",), uses=("clock", "live_schedulers"))
+RELEASE_PARTITIONS = Script("release_partitions", ("schedulers", "partition-leases"), uses=("clock", "live_schedulers"))
+READ_SCHEDULERS = Script("read_schedulers", ("schedulers", "partition-leases"), uses=("clock", "live_schedulers"))
 TRIAL = Script("trial", ("trial",))
 
 ALL = (
@@ -191,5 +195,9 @@ ALL = (
     MARK_TASK_DONE,
     IS_TASK_DONE,
     NOW,
+    ANNOUNCE_SCHEDULER,
+    ACQUIRE_PARTITION,
+    RELEASE_PARTITIONS,
+    READ_SCHEDULERS,
     TRIAL,
 )

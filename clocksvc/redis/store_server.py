@@ -7,6 +7,7 @@ from clocksvc.interfaces.notices import NoticeReader
 from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.leases import RedisLeases
 from clocksvc.redis.notices import open_notices
+from clocksvc.redis.schedulers import RedisSchedulers
 from clocksvc.redis.store import RedisStore
 
 
@@ -29,6 +30,10 @@ class RedisStoreServer:
     def store(self, clock: str, recent_ticks_ms: int = 7 * DAY_MS) -> RedisStore:
         """Return the store of a clock, which keeps ticks for `recent_ticks_ms`."""
         return RedisStore(self._connection, self._prefix, clock, recent_ticks_ms)
+
+    def schedulers(self, clock: str) -> RedisSchedulers:
+        """Return the replicas of the scheduler of a clock, and the leases on its partitions."""
+        return RedisSchedulers(self._connection, self._prefix, clock)
 
     def notices(self, clocks: Collection[str]) -> NoticeReader:
         """Return a reader of the notices of some clocks."""

@@ -11,12 +11,13 @@ from clocksvc.clock.logs import log_of
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.time import Time
+from clocksvc.memory.scheduler_state import StoredSchedulers
 from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.store_access import StoreAccess, StoreContent, StoredLog
 from clocksvc.memory.store_server import MemoryStoreServer
 from clocksvc.memory.store_state import StoredClock
 
-_Content = TypeVar("_Content", StoredLog, StoredClock)
+_Content = TypeVar("_Content", StoredLog, StoredClock, StoredSchedulers)
 
 
 class FaultyStoreAccess(StoreAccess):
@@ -74,6 +75,8 @@ class FaultyStoreServer(MemoryStoreServer):
         restored.announcements_complete_since_ms = None
         for log in restored.logs.values():
             log.announcements_complete_since_ms = None
+        for schedulers in restored.schedulers.values():
+            schedulers.complete_since_ms = None
         self.fail_over(restored)
 
     def fail_over(self, state: StoreContent) -> None:
@@ -110,7 +113,8 @@ def _copy_content(content: StoreContent) -> StoreContent:
     """Return a copy with containers of its own. All values in them are immutable, so they are not copied."""
     logs = {number: _copy_containers(log) for number, log in content.logs.items()}
     clocks = {name: _copy_containers(clock) for name, clock in content.clocks.items()}
-    return StoreContent(content.announcements_complete_since_ms, logs, clocks)
+    schedulers = {name: _copy_containers(stored) for name, stored in content.schedulers.items()}
+    return StoreContent(content.announcements_complete_since_ms, logs, clocks, schedulers)
 
 
 def _copy_containers(value: _Content) -> _Content:

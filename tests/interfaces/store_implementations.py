@@ -9,6 +9,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.notices import NoticeReader
+from clocksvc.interfaces.schedulers import Schedulers
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis.connection import RedisClient, RedisConnection
@@ -27,6 +28,9 @@ class StoreServer(Protocol):
 
     def store(self, clock: str, recent_ticks_ms: int = 7 * DAY_MS) -> Store:
         """The store of a clock."""
+
+    def schedulers(self, clock: str) -> Schedulers:
+        """The replicas of the scheduler of a clock, and the leases on its partitions."""
 
     def notices(self, clocks: Collection[str]) -> NoticeReader:
         """A reader of the notices of some clocks."""
