@@ -10,6 +10,8 @@ ClocksvcError
 │   ├── CheckpointsUnavailable
 │   ├── TaskQueueUnavailable
 │   ├── TableUnavailable      a compacted topic can't be read to its end
+│   ├── DueLogUnavailable     a topic of due records can't be read or written
+│   ├── SchedulesUnavailable  a topic of schedules can't be written
 │   └── ServiceUnavailable    the HTTP service does not answer its client
 ├── LeaseLost                 another process has the lease of the log
 ├── StoreMismatch             the store belongs to another Kafka cluster, or the tick log to another installation
@@ -17,6 +19,7 @@ ClocksvcError
 ├── DispatcherConflict        another app uses the same dispatcher
 ├── Fenced                    a newer writer has fenced this one
 ├── OutcomeUnknown            a commit was not acknowledged and may have taken effect
+├── NotOwner                  this process does not own the partition of schedules
 ├── OffsetGap                 a transaction does not begin at the known end of the log
 ├── RecordRejected            the brokers reject records of some clocks
 ├── LeaderStuck               a leader made no progress for too long
@@ -88,6 +91,14 @@ class TableUnavailable(Unavailable):
     """The compacted topic of a table can't be read."""
 
 
+class DueLogUnavailable(Unavailable):
+    """A topic of due records can't be read or written."""
+
+
+class SchedulesUnavailable(Unavailable):
+    """A topic of schedules can't be written."""
+
+
 class ServiceUnavailable(Unavailable):
     """The clocksvc service does not answer."""
 
@@ -114,6 +125,10 @@ class Fenced(ClocksvcError):
 
 class OutcomeUnknown(ClocksvcError):
     """A commit was not acknowledged and may have taken effect."""
+
+
+class NotOwner(ClocksvcError):
+    """This process does not own the partition of schedules."""
 
 
 class OffsetGap(ClocksvcError):

@@ -5,19 +5,11 @@ The decisions are in `ownership.py`, without I/O. The partitions run elsewhere: 
 """
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Protocol
 
 from clocksvc.interfaces.schedulers import Schedulers, SchedulersReading, Stats
 from clocksvc.interfaces.time import Time
-
-
-class PartitionState(Enum):
-    """How far a partition is in one replica."""
-
-    LOADING = "loading"
-    LOADED = "loaded"
-    OWNER = "owner"
+from clocksvc.scheduler.partition_state import PartitionState
 
 
 class ReplicaPartition(Protocol):

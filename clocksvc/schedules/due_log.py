@@ -13,6 +13,7 @@ import msgspec
 from clocksvc.clock.log_record import TYPE_HEADER
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import InvalidValue, UnreadableRecord
+from clocksvc.interfaces.due_log import DueLogRecord
 from clocksvc.interfaces.schedule_topics import POSITION_KEY
 from clocksvc.interfaces.task_queue import CLOCK_HEADER, DUE_HEADER, ID_HEADER, TICK_HEADER, repeatable_id
 from clocksvc.schedules.wheel import Due, DueAtTick, Missed, Reason
@@ -22,17 +23,6 @@ TASK_HEADER = "clocksvc-task"
 MISSED, POSITION = "missed", "position"
 FORMAT = 1
 _POSITION_KEY = POSITION_KEY.encode()
-
-
-class DueLogRecord(NamedTuple):
-    """A record to be produced. Its partition is that of the schedule.
-
-    Due records have no header `clocksvc-type`; other records have `missed` or `position`.
-    """
-
-    key: bytes
-    value: bytes
-    headers: list[tuple[str, bytes]]
 
 
 class Position(NamedTuple):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import UnreadableRecord
+from clocksvc.interfaces.due_log import DueLogRecord
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.schedules.due_log import (
     DueLogReader,
-    DueLogRecord,
     Position,
     due_record,
     missed_record,

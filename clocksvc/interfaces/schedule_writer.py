@@ -1,0 +1,36 @@
+"""Writes one partition of a clock's compacted topic of schedules, for the partition's owner.
+
+The owner is the only one that compares ETags before it writes. Other programs write the topic directly: the outbox
+relay, and Python clients with `kafka=…`. So the records of a transaction need not have contiguous offsets.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from clocksvc.interfaces.tick_log import KeepAlive
+
+ScheduleRecord = tuple[bytes, bytes | None]
+"""The key and the value of a record. A record without a value (a tombstone) deletes the schedule."""
+
+
+class ScheduleWriter(Protocol):
+    """One partition. An object must not be used by two threads at once."""
+
+    def write(self, records: Sequence[ScheduleRecord], keep_alive: KeepAlive) -> list[int]:
+        """Commit records in one transaction, and return their offsets.
+
+        When this returns, all in-sync replicas have the records, and readers of committed records get them. The first
+        call, and the first one after `end_term` or an error, fences earlier owners. Blocks for a few seconds at most.
+
+        Raises:
+            Fenced: another owner fenced this one; nothing was written.
+            RecordRejected: the brokers reject some of the records; nothing was written.
+            OutcomeUnknown: all records are written, some of them, or none.
+            SchedulesUnavailable: Kafka does not answer; nothing was written.
+        """
+
+    def end_term(self) -> None:
+        """The owner's term has ended: the next `write` fences again. Returns at once."""
+
+    def close(self) -> None:
+        """Close connections. Can be called at any time, and more than once."""
