@@ -1,0 +1,158 @@
+"""Reads a crontab file, and gives schedules that are due when cron would have run its lines.
+
+Cron's rules differ from those of a schedule's `cron` in the following points, and are translated:
+
+- If day of the month and day of the week are both restricted, cron runs on days that match one of them; a schedule must
+  match both. Such a line becomes two schedules, which never have a day in common.
+- Sunday can be 7, any number of blanks can separate fields, and there are names such as `@daily`.
+- In a command, `%` ends a line; what follows the first one is the standard input. `\\%` is a percent sign.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from clocksvc.errors import InvalidValue
+from clocksvc.schedules.cron import parse_cron, parse_field
+
+_NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_SETTING = re.compile(r"""(["']?)([A-Za-z_]\w*)\1\s*=\s*(.*)""", re.ASCII)
+_ZONE_SETTING = "CRON_TZ"
+_PERCENT = re.compile(r"(?<!\\)%")
+_ID_DIGITS = 12
+_WEEK = frozenset(range(7))
+
+
+class CrontabLine(NamedTuple):
+    """One line that runs a command.
+
+    Attributes:
+        number: the number of the line in its file, from 1.
+        text: the line.
+        schedules: an id and the fields of a schedule, one or two.
+        error: why the line can't become a schedule. `schedules` is then empty.
+    """
+
+    number: int
+    text: str
+    schedules: tuple[tuple[str, Mapping[str, Any]], ...]
+    error: InvalidValue | None = None
+
+
+def read_crontab(
+    lines: Iterable[str],
+    *,
+    prefix: str,
+    timezone: str,
+    fields: Mapping[str, Any],
+    has_user: bool = False,
+) -> Iterator[CrontabLine]:
+    """Yield the lines of a crontab that run commands, in order.
+
+    The id of a schedule is the prefix and a hash of its command. So the same commands have the same ids, in any order
+    of the lines, and a line with another time changes its schedule. The second line with the same command has `.2`
+    behind its id, and so on. The payload has the members `command`, and `stdin`, `environment` and `user` if there are
+    any.
+
+    Args:
+        prefix: the beginning of all ids. Two crontabs need different prefixes.
+        timezone: the time zone of the lines before a setting `CRON_TZ`.
+        fields: further fields of each schedule, at least `task`.
+        has_user: True if the sixth field is a user, as in /etc/crontab.
+    """
+    environment: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if setting := _SETTING.fullmatch(text):
+            environment[setting[2]] = _unquoted(setting[3])
+            continue
+        zone = environment.get(_ZONE_SETTING, timezone)
+        variables = {name: value for name, value in environment.items() if name != _ZONE_SETTING}
+        try:
+            time, rest = _split(text)
+            crons = _translate(time, zone)
+            payload = _payload(text, rest, has_user, variables)
+        except InvalidValue as error:
+            yield CrontabLine(number, text, (), error)
+            continue
+        digest = hashlib.sha256(f"{payload.get('user', '')} {rest}".encode()).hexdigest()[:_ID_DIGITS]
+        seen[digest] = seen.get(digest, 0) + 1
+        name = f"{prefix}{digest}" + (f".{seen[digest]}" if seen[digest] > 1 else "")
+        yield CrontabLine(
+            number,
+            text,
+            tuple(
+                (each_name, {"cron": cron, "timezone": zone, "payload": payload, **fields})
+                for each_name, cron in zip((name, f"{name}.or"), crons, strict=False)
+            ),
+        )
+
+
+def _split(text: str) -> tuple[list[str], str]:
+    """Return the five fields of the time, and the rest of the line."""
+    if text.startswith("@"):
+        nickname, _, rest = text.replace("\t", " ").partition(" ")
+        if nickname.lower() not in _NICKNAMES:
+            raise InvalidValue("cron", nickname, f"wanted one of {', '.join(_NICKNAMES)}, or five fields")
+        return _NICKNAMES[nickname.lower()].split(" "), rest.strip()
+    parts = text.split(maxsplit=5)
+    if len(parts) < 6:
+        raise InvalidValue("cron", text, "wanted five fields and a command")
+    return parts[:5], parts[5]
+
+
+def _translate(time: list[str], timezone: str) -> list[str]:
+    """Return one cron expression, or two without a day in common."""
+    minute, hour, day, month, weekday = time
+    if day.startswith("*") or weekday.startswith("*"):  # as in cron itself: */2 does not count as restricted
+        crons = [f"{minute} {hour} {day} {month} {_weekday(time, weekday)}"]
+    else:
+        others = sorted(_WEEK - _weekdays(time, weekday))
+        crons = [f"{minute} {hour} * {month} {_weekday(time, weekday)}"]
+        if others:
+            crons.append(f"{minute} {hour} {day} {month} {','.join(map(str, others))}")
+    for cron in crons:
+        parse_cron(cron, timezone)
+    return crons
+
+
+def _weekday(time: list[str], text: str) -> str:
+    """Return a day of the week without Sunday as 7. It is not changed if there is none."""
+    return ",".join(map(str, sorted(_weekdays(time, text)))) if "7" in text else text
+
+
+def _weekdays(time: list[str], text: str) -> frozenset[int]:
+    return frozenset(day % 7 for day in parse_field(" ".join(time), text, "day of the week", 0, 7))
+
+
+def _payload(text: str, rest: str, has_user: bool, environment: Mapping[str, str]) -> dict[str, Any]:
+    user = {}
+    if has_user:
+        name, _, rest = rest.replace("\t", " ").partition(" ")
+        user = {"user": name}
+    command, *stdin = (part.replace("\\%", "%") for part in _PERCENT.split(rest.strip()))
+    if not command.strip():
+        raise InvalidValue("command", text, "wanted a command behind the time")
+    return {
+        "command": command.strip(),
+        **({"stdin": "\n".join(stdin)} if stdin else {}),
+        **({"environment": dict(environment)} if environment else {}),
+        **user,
+    }
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
