@@ -30,13 +30,16 @@ ClocksvcError
 ├── CursorTooOld              the ticks after this cursor are not kept any more
 ├── Rebuilding                ticks in the store are being restored, or were not read yet
 ├── UnknownClock              no clock with this name is configured
+├── UnknownSchedule           there is no schedule with this id
+├── PreconditionFailed        another writer has changed a schedule, or has created or deleted it
 ├── RequestNotDone            a leader did not execute a request; it has no effect, now or later
+├── SchedulesRejected         some of many schedules were not written; contains them
 ├── RequestRejected           the service rejects a request, and would reject it again (credentials, scope, clock)
 ├── ReporterMisuse            a Reporter was used after it was closed
 └── ConsumerFailed            a BufferedConsumer can't continue; records that are not committed are delivered again
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class ClocksvcError(Exception):
@@ -100,7 +103,11 @@ class SchedulesUnavailable(Unavailable):
 
 
 class ServiceUnavailable(Unavailable):
-    """The clocksvc service does not answer."""
+    """The clocksvc service does not answer, or `status` says that it can't do now what was requested."""
+
+    def __init__(self, message: str | None = None, status: int | None = None, retry_after_s: float = 0.0) -> None:
+        self.status, self.retry_after_s = status, retry_after_s
+        super().__init__(message)
 
 
 class LeaseLost(ClocksvcError):
@@ -179,8 +186,28 @@ class UnknownClock(ClocksvcError):
     """No clock with this name is configured."""
 
 
+class UnknownSchedule(ClocksvcError):
+    """There is no schedule with this id."""
+
+
+class PreconditionFailed(ClocksvcError):
+    """The schedule is not the expected one. `etag` is that of the present one; None if there is none."""
+
+    def __init__(self, message: str, etag: str | None) -> None:
+        self.etag = etag
+        super().__init__(message)
+
+
 class RequestNotDone(ClocksvcError):
     """No leader executed the request. It has no effect, now or later."""
+
+
+class SchedulesRejected(ClocksvcError):
+    """Some of many schedules were not written. `failed` has an error for each of them, by its index in the input."""
+
+    def __init__(self, message: str, failed: Mapping[int, ClocksvcError]) -> None:
+        self.failed = dict(failed)
+        super().__init__(message)
 
 
 class RequestRejected(ClocksvcError):

@@ -36,7 +36,7 @@ class AsyncServiceClient:
                 there is no response.
         """
         async with self._response(request) as response:
-            return self._address.read(request, response.status, response.server, await response.read())
+            return self._address.read(request, response.status, response.headers, await response.read())
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator["AsyncResponse"]:
@@ -46,7 +46,7 @@ class AsyncServiceClient:
         """
         async with self._response(request) as response:
             if response.status != 200:
-                raise self._address.error(request, response.status, response.server, await response.read())
+                raise self._address.error(request, response.status, response.headers, await response.read())
             yield response
 
     @asynccontextmanager
@@ -79,12 +79,12 @@ class AsyncResponse:
 
     Attributes:
         status: the response's status.
-        server: its header `Server`; None if there is none.
+        headers: its headers, with names in lower case.
     """
 
     def __init__(self, reader: asyncio.StreamReader, address: ServiceAddress, timeout_s: float) -> None:
         self.status = 0
-        self.server: str | None = None
+        self.headers: dict[str, str] = {}
         self._reader, self._address, self._timeout_s = reader, address, timeout_s
         self._http = h11.Connection(h11.CLIENT)
 
@@ -105,8 +105,9 @@ class AsyncResponse:
         while not isinstance(event := await self._next_event(), h11.Response):
             pass  # an informational response
         self.status = event.status_code
-        servers = [value for name, value in event.headers if name == b"server"]
-        self.server = b", ".join(servers).decode("latin-1") or None
+        for name, value in event.headers:
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     async def read(self) -> bytes:
         """Wait for the end of the body, and return all of it.

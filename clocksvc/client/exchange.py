@@ -19,6 +19,7 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 10.0
 _PROBLEM_TYPE = "urn:clocksvc:problem:"
 _MAX_SHOWN = 60
+_MAX_RETRY_AFTER_S = 60.0
 TOKEN_HINT = "; pass token=… with one of the service's tokens"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -62,10 +63,11 @@ def stream_request(
 
 
 class ServiceResponse(NamedTuple):
-    """The status of a response and the JSON object of its body; {} if the body is not a JSON object."""
+    """The status of a response, the JSON object of its body ({} if the body is not a JSON object), and its ETag."""
 
     status: int
     body: dict[str, Any]
+    etag: str | None = None
 
 
 class ServiceAddress:
@@ -96,11 +98,11 @@ class ServiceAddress:
         content = {} if request.body is None else {"Content-Type": "application/json"}
         return {**self._headers, **content, **request.headers}
 
-    def read(self, request: Request, status: int, server: str | None, data: bytes) -> ServiceResponse:
+    def read(self, request: Request, status: int, headers: Mapping[str, str], data: bytes) -> ServiceResponse:
         """Return what a complete response means.
 
         Args:
-            server: the response's header `Server`.
+            headers: the response's headers, with names in lower case.
             data: the response's body.
 
         Raises:
@@ -110,20 +112,21 @@ class ServiceAddress:
             ServiceUnavailable: the status means "retry later".
         """
         if 200 <= status < 300 or status in request.accept:
-            return ServiceResponse(status, _json(data))
-        raise self.error(request, status, server, data)
+            return ServiceResponse(status, _json(data), headers.get("etag"))
+        raise self.error(request, status, headers, data)
 
-    def error(self, request: Request, status: int, server: str | None, data: bytes) -> Exception:
+    def error(self, request: Request, status: int, headers: Mapping[str, str], data: bytes) -> Exception:
         """Return the error for a status that is no success, with the text of its problem details. See `read`."""
         problem = _json(data)
         own = str(problem.get("type")).startswith(_PROBLEM_TYPE)
         if own:
             message = f"{request.path}: {problem.get('detail') or problem.get('title')} (status {status})"
         else:
+            server = headers.get("server", "")
             by = f" by {server[:_MAX_SHOWN]!r}" if server else ""
             message = f"{request.path}: status {status}{by} at {self._base}, which is not an answer of clocksvc"
         if status in (408, 425, 429) or status >= 500:
-            return ServiceUnavailable(message)
+            return ServiceUnavailable(message, status, _seconds(headers.get("retry-after", "")))
         if status == 401:
             return RequestRejected(f"{message}{TOKEN_HINT}", status)
         if 300 <= status < 400:
@@ -177,6 +180,11 @@ def _json(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _seconds(retry_after: str) -> float:
+    """Return the seconds of a header `Retry-After`; 0 if it is a date or not valid."""
+    return min(float(retry_after), _MAX_RETRY_AFTER_S) if retry_after.isdecimal() else 0.0
 
 
 def _lower(text: str) -> str:

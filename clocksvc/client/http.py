@@ -43,9 +43,9 @@ class ServiceClient:
         """
         with self._translated():
             response = self._send(request)
-            status, server, data = response.status, response.headers.get("Server"), response.data
+            status, headers, data = response.status, _headers(response), response.data
             response.release_conn()
-        return self._address.read(request, status, server, data)
+        return self._address.read(request, status, headers, data)
 
     def get(self, path: str, params: Params | None = None, *, timeout_s: float = READ_TIMEOUT_S) -> ServiceResponse:
         """GET a path. Blocks and raises like `fetch`."""
@@ -73,8 +73,7 @@ class ServiceClient:
             response = self._send(request)
             try:
                 if response.status != 200:
-                    server = response.headers.get("Server")
-                    raise self._address.error(request, response.status, server, response.data)
+                    raise self._address.error(request, response.status, _headers(response), response.data)
                 yield _parts(response)
             finally:
                 response.close()  # the connection can't be used again, because the rest of the stream is unread
@@ -118,6 +117,10 @@ def _reason(error: Exception) -> str:
     if cause is None and isinstance(error, ProtocolError):
         return "connection lost"
     return _REPR.sub("", str(error)) if cause is None else cause.strerror or str(cause)
+
+
+def _headers(response: urllib3.BaseHTTPResponse) -> dict[str, str]:
+    return {name.lower(): response.headers[name] for name in response.headers}
 
 
 def _parts(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
