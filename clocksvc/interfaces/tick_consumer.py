@@ -48,9 +48,20 @@ class TickDecoder:
         self._begins_after_ms: int | None = None
         self.owner: OwnerWithOffset | None = None
 
-    def reset(self) -> None:
-        """Forget the records before, because the next one does not follow them."""
+    def reset(self, newest: Message | None = None) -> None:
+        """Forget the records before.
+
+        Args:
+            newest: the clock's newest record before the next one. None if the next record does not follow the ones
+                before, or if there are none.
+
+        Raises:
+            UnreadableRecord: this version can't read `newest`.
+        """
         self._begins_after_ms = None
+        if newest is not None:
+            record = decode_message(newest)
+            self._begins_after_ms = None if record.state.beginning is None else record.state.last_tick_ms
 
     def decode(self, offset: int, message: Message) -> TickWithOffset | None:
         """Return the tick of a record; None for a record of another clock or type.
@@ -134,7 +145,7 @@ MAX_CLOCK_SKEW_MS = 3_600_000
 
 def offset_before(log: TickLog, at_ms: int) -> int:
     """Return an offset before all ticks that are later than `at_ms`, because no tick is in the log before its time."""
-    return log.offset_at(at_ms - MAX_CLOCK_SKEW_MS, _no_keep_alive)
+    return log.offset_at(max(0, at_ms - MAX_CLOCK_SKEW_MS), _no_keep_alive)
 
 
 def _no_keep_alive() -> None:

@@ -31,7 +31,7 @@ from clocksvc.kafka.topics import KafkaTopics
 REQUEST_TIMEOUT_S = 2.0
 _MARGIN_S = 0.5
 BATCH = 10_000
-_OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
+OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 _TUNING = {
     # With librdkafka's default of 1 s, a client that reads faster than it fetches sleeps most of the time.
     "fetch.queue.backoff.ms": "5",
@@ -130,7 +130,7 @@ class KafkaCompactedTopic:
                 continue  # such as a missing permission for the group, which is not used
             if error.code() == KafkaError._PARTITION_EOF:
                 ends[partition] = cast(int, event.offset())
-            elif error.code() in _OUT_OF_RANGE:
+            elif error.code() in OUT_OF_RANGE:
                 out_of_range[partition] = describe_error(KafkaException(error))
             else:
                 failures[partition] = describe_error(KafkaException(error), self._acls)
