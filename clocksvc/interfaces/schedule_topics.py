@@ -9,6 +9,7 @@ from clocksvc.errors import InvalidValue
 MAX_PARTITIONS = 256
 POSITION_KEY = "_position"
 
+_UNREACHABLE_IDS = frozenset({".", "..", "missed-runs"})
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -28,6 +29,8 @@ def parse_id(schedule_id: object) -> str:
         raise InvalidValue("id", schedule_id, "wanted 1 to 64 letters, digits, or any of . _ : -")
     if schedule_id == POSITION_KEY:
         raise InvalidValue("id", schedule_id, "this key belongs to the records of the scheduler's position")
+    if schedule_id in _UNREACHABLE_IDS:
+        raise InvalidValue("id", schedule_id, "the path of this id in the HTTP API has another meaning")
     return schedule_id
 
 

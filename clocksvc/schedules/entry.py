@@ -124,6 +124,11 @@ def read_task(entry: Entry) -> Task:
     return Task(found.task, bytes(found.payload), _to_ms(found.created_at))
 
 
+def read_created_ms(value: bytes) -> int:
+    """Return when the id of a valid record's value was first written."""
+    return _to_ms(_decode(value).created_at)
+
+
 @lru_cache(maxsize=65_536)
 def _recurrence(interval: str | int | None, cron: str | None, timezone: str | None) -> Recurrence:
     if (interval is None) == (cron is None):

@@ -136,7 +136,9 @@ def test_the_time_of_creation_is_needed() -> None:
     assert parse_schedule(LEAST | {"created_at": CREATED}, MINUTE_MS).created_ms == NOW_MS
 
 
-@pytest.mark.parametrize("schedule_id", ["", "x" * 65, "a b", "a/b", "é", "_position", None, 7])
+@pytest.mark.parametrize(
+    "schedule_id", ["", "x" * 65, "a b", "a/b", "é", "_position", ".", "..", "missed-runs", None, 7]
+)
 def test_an_id_has_1_to_64_characters_of_a_small_set(schedule_id: object) -> None:
     """The key of position records is no id."""
     with pytest.raises(InvalidValue, match="id: "):

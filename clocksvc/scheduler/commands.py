@@ -1,0 +1,153 @@
+"""What clients do with schedules: read, list, write and delete them, in the thread of the partition's owner.
+
+Each command runs in `SchedulePartition.call`, so it sees no change between its parts. It first reads the topic to its
+end: other programs, such as the outbox relay, write to the topic as well. A command delays the partition's ticks, so a
+caller reads and writes many schedules in pages.
+
+All raise Unavailable if the topic can't be read to its end; then nothing was written.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from clocksvc.errors import PreconditionFailed, UnknownSchedule
+from clocksvc.scheduler.owned import OwnedPartition
+from clocksvc.schedules.entry import read_created_ms
+from clocksvc.schedules.schedule import Schedule
+from clocksvc.schedules.schedule_json import SchedulePage, etag_of, listed, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """What must be true of the present schedule, so that two writers don't overwrite each other (RFC 9110).
+
+    Attributes:
+        etags: If-Match: the present schedule has one of these ETags. None for no condition.
+        exists: If-Match with `*`: there is a schedule.
+        absent: If-None-Match with `*`: there is no schedule.
+    """
+
+    etags: frozenset[str] | None = None
+    exists: bool = False
+    absent: bool = False
+
+    def check(self, schedule_id: str, present: bytes | None) -> None:
+        """Raise PreconditionFailed unless the conditions are true. Its text has what is present."""
+        if present is None:
+            if self.exists or self.etags is not None:
+                raise PreconditionFailed(f"If-Match: there is no schedule {schedule_id!r}; nothing has changed", None)
+            return
+        etag = etag_of(present)
+        if self.absent:
+            raise PreconditionFailed(
+                f"If-None-Match: there is a schedule {schedule_id!r}, with the ETag {etag}; nothing has changed", etag
+            )
+        if self.etags is not None and etag not in self.etags:
+            raise PreconditionFailed(
+                f"If-Match: the schedule {schedule_id!r} has the ETag {etag} now; nothing has changed", etag
+            )
+
+
+ALWAYS = Precondition()
+
+
+class Found(NamedTuple):
+    """A schedule. `json` is its JSON object, see `clocksvc.schedules.schedule_json`."""
+
+    json: bytes
+    etag: str
+
+
+class Written(NamedTuple):
+    """A schedule that all in-sync replicas have.
+
+    Attributes:
+        offset: of its record in the topic of schedules.
+        created_ms: when its id was first written.
+    """
+
+    schedule_id: str
+    offset: int
+    etag: str
+    created_ms: int
+
+
+def get(owned: OwnedPartition, schedule_id: str) -> Found:
+    """Return a schedule. Raises UnknownSchedule."""
+    owned.read_to_end()
+    value = _existing(owned, schedule_id)
+    return Found(to_json(schedule_id, value), etag_of(value))
+
+
+def put(owned: OwnedPartition, schedule_id: str, schedule: Schedule, precondition: Precondition = ALWAYS) -> Written:
+    """Write a schedule. If the id exists, its time of creation stays, and that of `schedule` is ignored.
+
+    Raises:
+        PreconditionFailed: nothing was written.
+        Others: see `OwnedPartition.write`.
+    """
+    owned.read_to_end()
+    precondition.check(schedule_id, owned.get(schedule_id.encode()))
+    return _write(owned, [(schedule_id, schedule)])[0]
+
+
+def put_many(owned: OwnedPartition, schedules: Sequence[tuple[str, Schedule]]) -> list[Written]:
+    """Write schedules in one transaction, in their order: of several with one id, the last counts. See `put`."""
+    owned.read_to_end()
+    return _write(owned, schedules)
+
+
+def delete(owned: OwnedPartition, schedule_id: str, precondition: Precondition = ALWAYS) -> int:
+    """Delete a schedule, and return the offset of the tombstone.
+
+    Raises:
+        UnknownSchedule: there is none, and the precondition does not require one.
+        PreconditionFailed: nothing was written.
+        Others: see `OwnedPartition.write`.
+    """
+    owned.read_to_end()
+    key = schedule_id.encode()
+    precondition.check(schedule_id, owned.get(key))
+    _existing(owned, schedule_id)
+    return owned.write([(key, None)])[0]
+
+
+def list_page(owned: OwnedPartition, prefix: str, after: str | None, limit: int, max_bytes: int) -> SchedulePage:
+    """Return the next schedules whose ids begin with a prefix, in the order of ids.
+
+    Args:
+        after: the id to continue after.
+        limit: the maximum number of schedules.
+        max_bytes: the page ends with the schedule that exceeds this size.
+    """
+    owned.read_to_end()
+    found = owned.scan(prefix.encode(), None if after is None else after.encode(), limit + 1)
+    page, size = [], 0
+    for key, value in found[:limit]:
+        page.append(listed(key, value))
+        size += len(value)
+        if size > max_bytes:
+            break
+    return SchedulePage(page, page[-1].id if len(page) < len(found) else None)
+
+
+def _existing(owned: OwnedPartition, schedule_id: str) -> bytes:
+    value = owned.get(schedule_id.encode())
+    if value is None:
+        raise UnknownSchedule(f"there is no schedule {schedule_id!r}")
+    return value
+
+
+def _write(owned: OwnedPartition, schedules: Iterable[tuple[str, Schedule]]) -> list[Written]:
+    created_ms: dict[str, int] = {}
+    written, records = [], []
+    for schedule_id, schedule in schedules:
+        key = schedule_id.encode()
+        if schedule_id not in created_ms:
+            present = owned.get(key)
+            created_ms[schedule_id] = schedule.created_ms if present is None else read_created_ms(present)
+        value = replace(schedule, created_ms=created_ms[schedule_id]).encode()
+        records.append((key, value))
+        written.append(Written(schedule_id, -1, etag_of(value), created_ms[schedule_id]))
+    return [one._replace(offset=offset) for one, offset in zip(written, owned.write(records), strict=True)]
