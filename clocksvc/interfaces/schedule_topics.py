@@ -9,7 +9,8 @@ from clocksvc.errors import InvalidValue
 MAX_PARTITIONS = 256
 POSITION_KEY = "_position"
 
-_UNREACHABLE_IDS = frozenset({".", "..", "missed-runs"})
+RESERVED_IDS = frozenset({POSITION_KEY, ".", "..", "missed-runs"})
+"""The key of the scheduler's position, and ids whose path in the HTTP API has another meaning. No schedule has them."""
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -27,10 +28,8 @@ def parse_id(schedule_id: object) -> str:
     """Return a valid id of a schedule. Raises InvalidValue."""
     if not isinstance(schedule_id, str) or not _ID.fullmatch(schedule_id):
         raise InvalidValue("id", schedule_id, "wanted 1 to 64 letters, digits, or any of . _ : -")
-    if schedule_id == POSITION_KEY:
-        raise InvalidValue("id", schedule_id, "this key belongs to the records of the scheduler's position")
-    if schedule_id in _UNREACHABLE_IDS:
-        raise InvalidValue("id", schedule_id, "the path of this id in the HTTP API has another meaning")
+    if schedule_id in RESERVED_IDS:
+        raise InvalidValue("id", schedule_id, "this id is reserved: the scheduler or the HTTP API uses it")
     return schedule_id
 
 

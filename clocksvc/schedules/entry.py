@@ -14,13 +14,13 @@ import msgspec
 from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 from clocksvc.errors import InvalidValue, UnreadableRecord
 from clocksvc.interfaces.schedule import CatchUp
-from clocksvc.interfaces.schedule_topics import POSITION_KEY, parse_id
+from clocksvc.interfaces.schedule_topics import RESERVED_IDS, parse_id
 from clocksvc.schedules.recurrence import Recurrence, at_cron, every
 from clocksvc.schedules.schedule import LATEST_MS, MAX_PAYLOAD_BYTES
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_POSITION_KEY = POSITION_KEY.encode()
+_RESERVED_KEYS = frozenset(one.encode() for one in RESERVED_IDS)
 _ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-"
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -102,7 +102,7 @@ def read_entry(key: bytes, value: bytes) -> Entry:
         UnreadableRecord: key or value are not valid. The text contains the field and what is wanted.
     """
     try:
-        if key.translate(None, _ID_BYTES) or not 0 < len(key) <= 64 or key == _POSITION_KEY:
+        if key.translate(None, _ID_BYTES) or not 0 < len(key) <= 64 or key in _RESERVED_KEYS:
             parse_id(key.decode(errors="replace"))
         found = _decode(value)
         recurrence = _recurrence(found.interval, found.cron, found.timezone)
