@@ -203,7 +203,7 @@ class RequestNotDone(ClocksvcError):
 
 
 class SchedulesRejected(ClocksvcError):
-    """Some of many schedules were not written. `failed` has an error for each of them, by its index in the input."""
+    """Some of many schedules were not written. `failed` has an error for each of them, by its position in the input."""
 
     def __init__(self, message: str, failed: Mapping[int, ClocksvcError]) -> None:
         self.failed = dict(failed)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 class Asked(NamedTuple):
-    """A request."""
+    """A request. The body of NDJSON is a list of its lines."""
 
     method: str
     path: str
@@ -49,7 +49,7 @@ class HttpStub:
             def do_GET(self) -> None:
                 stub._serve(self, answer)
 
-            do_POST = do_GET
+            do_POST = do_PUT = do_DELETE = do_GET
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -81,7 +81,8 @@ class HttpStub:
         parts = urlsplit(handler.path)
         sent = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        body = json.loads(sent) if sent else None
+        is_lines = headers.get("content-type") == "application/x-ndjson"
+        body = [json.loads(line) for line in sent.splitlines()] if is_lines else json.loads(sent) if sent else None
         asked = Asked(handler.command, parts.path, dict(parse_qsl(parts.query)), headers, body)
         self.asked.append(asked)
         reply = answer(asked)

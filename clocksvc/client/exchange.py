@@ -12,7 +12,14 @@ from urllib.parse import urlencode
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from clocksvc.errors import InvalidValue, RequestRejected, ServiceUnavailable, UnknownClock
+from clocksvc.errors import (
+    InvalidValue,
+    PreconditionFailed,
+    RequestRejected,
+    ServiceUnavailable,
+    UnknownClock,
+    UnknownSchedule,
+)
 from clocksvc.redaction import without_password
 
 CONNECT_TIMEOUT_S = 5.0
@@ -109,6 +116,7 @@ class ServiceAddress:
             RequestRejected: the service rejects the request, for example because of the token or an invalid parameter;
                 or the server is not clocksvc.
             UnknownClock: the service has no such clock, or no such path.
+            UnknownSchedule, PreconditionFailed: of requests for a schedule.
             ServiceUnavailable: the status means "retry later".
         """
         if 200 <= status < 300 or status in request.accept:
@@ -131,6 +139,10 @@ class ServiceAddress:
             return RequestRejected(f"{message}{TOKEN_HINT}", status)
         if 300 <= status < 400:
             return RequestRejected(f"{message}; wanted the final address in the URL, because it redirects")
+        if own and status == 412:
+            return PreconditionFailed(message, headers.get("etag"))
+        if own and problem["type"] == _PROBLEM_TYPE + "unknown-schedule":
+            return UnknownSchedule(message)
         if own:
             return UnknownClock(message) if status == 404 else RequestRejected(message)
         return RequestRejected(f"{message}; check the address in the URL")
