@@ -26,6 +26,7 @@ ClocksvcError
 ├── OpenTransaction           another program has an open transaction on the tick log
 ├── TickLogTruncated          the tick log has lost ticks
 ├── TickLogMisconfigured      the tick log's topic has settings with which it could lose ticks
+├── SchedulesMisconfigured    a topic of schedules or due records has settings with which schedules could be lost
 ├── UnreadableRecord          this version can't read a record
 ├── CursorTooOld              the ticks after this cursor are not kept any more
 ├── Rebuilding                ticks in the store are being restored, or were not read yet
@@ -164,6 +165,10 @@ class TickLogTruncated(ClocksvcError):
 
 class TickLogMisconfigured(ClocksvcError):
     """The tick log's topic has settings with which it could lose ticks."""
+
+
+class SchedulesMisconfigured(ClocksvcError):
+    """A topic of schedules or of due records has settings with which schedules could be lost."""
 
 
 class UnreadableRecord(ClocksvcError):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
-from clocksvc.check import rules_kafka, rules_topic
+from clocksvc.check import rules_kafka, rules_schedules, rules_topic
 from clocksvc.check.finding import Finding, problem, warning
 from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.log_record import TICK, decode_message
@@ -16,6 +16,7 @@ from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.cluster_facts import GroupFacts, LogRecord, TopicFacts
 from clocksvc.kafka.inspector import KafkaInspector
+from clocksvc.kafka.schedule_topics import topics_of
 from clocksvc.service import bootstrap
 from clocksvc.settings import Settings
 
@@ -63,6 +64,7 @@ def _probe(
                 if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME and not facts.lacks("READ"):
                     create_time_topics.append((spec, topic, facts.partitions))
         yield from _group(inspector, spec, partitions, groups)
+    yield from _schedule_topics(inspector, settings, cluster.brokers)
     yield from _task_topics(inspector, settings)
     yield from _samples(inspector, create_time_topics, time)
 
@@ -117,6 +119,19 @@ def _newest_tick(records: list[LogRecord]) -> tuple[int | None, int | None]:
                 tick = decode_message(record.message).tick
                 return record.appended_ms, None if tick is None else tick.emitted_at_ms
     return None, None
+
+
+def _schedule_topics(inspector: KafkaInspector, settings: Settings, brokers: int) -> Iterator[Finding]:
+    for spec in settings.schedules_specs().values():
+        for wanted in topics_of(spec):
+            try:
+                facts = inspector.topic(wanted.topic)
+                reason = inspector.why_not_creatable(wanted.topic) if facts is None else None
+            except MetadataUnavailable as error:
+                to_do = "allow this user Read, Write, DescribeConfigs and Create on the topic"
+                yield problem(f"{wanted.kind} {wanted.topic}", str(error), to_do, spec.clock)
+                continue
+            yield from rules_schedules.evaluate_schedule_topic(wanted, facts, brokers, reason)
 
 
 def _task_topics(inspector: KafkaInspector, settings: Settings) -> Iterator[Finding]:

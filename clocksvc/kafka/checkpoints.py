@@ -25,7 +25,7 @@ from clocksvc.interfaces.time import Time
 from clocksvc.kafka.client import SlicedDeadline, dispatcher_id
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
 from clocksvc.kafka.reader import Reader
-from clocksvc.kafka.tick_log_topic import wanted_config
+from clocksvc.kafka.tick_log_topic import wanted_config, wanted_log_topic
 from clocksvc.kafka.transactions import await_stable
 from clocksvc.kafka.writer import Writer
 
@@ -117,7 +117,8 @@ class KafkaCheckpoints:
 
     def _ensure_topic(self, keep_alive: KeepAlive) -> None:
         try:
-            ensure_topic(self._topic, self._settings, self._timeout_s, self._deadline(keep_alive), _wanted_config)
+            wanted = wanted_log_topic(self._topic.kind, _wanted_config)
+            ensure_topic(self._topic, wanted, self._settings, self._timeout_s, self._deadline(keep_alive))
         except TickLogMisconfigured as error:
             raise CheckpointsUnavailable(str(error)) from error
 

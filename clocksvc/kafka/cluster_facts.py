@@ -29,7 +29,7 @@ class TopicFacts:
     Attributes:
         id: the topic's id; "" if the brokers give no topic ids.
         after_max_ms: `message.timestamp.after.max.ms`: how far a timestamp may be ahead of the broker's clock.
-        retention_ms: -1 for no limit.
+        retention_ms, retention_bytes: -1 for no limit.
         replication: the number of replicas of the partition that has the fewest.
         allowed: Kafka's names of the operations that this user may do, such as `READ` or `DESCRIBE_CONFIGS`. None if
             Kafka does not list them.
@@ -45,6 +45,7 @@ class TopicFacts:
     max_message_bytes: int | None = None
     replication: int = 1
     min_insync: int | None = None
+    retention_bytes: int | None = None
     allowed: frozenset[str] | None = None
 
     def lacks(self, *operations: str) -> list[str]:

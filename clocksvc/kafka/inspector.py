@@ -114,6 +114,7 @@ class KafkaInspector:
             max_message_bytes=_number(config, "max.message.bytes"),
             replication=min((len(one.replicas) for one in described.partitions), default=1),
             min_insync=_number(config, "min.insync.replicas"),
+            retention_bytes=_number(config, "retention.bytes"),
             allowed=frozenset(operation.name for operation in operations) if operations else None,
         )
 

@@ -1,4 +1,4 @@
-"""Creates the topics that clocksvc itself writes (tick log and checkpoints), and checks their settings."""
+"""Creates the topics that clocksvc itself writes, and checks their settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from typing import Any
 from confluent_kafka import KafkaError, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
-from clocksvc.clock.logs import LOGS
 from clocksvc.errors import Unavailable
 from clocksvc.kafka.admin import Admin, config_values
 from clocksvc.kafka.client import PAUSE_S, UNKNOWN_TOPIC, SlicedDeadline, error_code
-from clocksvc.kafka.tick_log_topic import REPLICATION, TickLogTopic, raise_if_unsafe, wanted_config
+from clocksvc.kafka.topic_settings import REPLICATION, DescribedTopic, WantedTopic
+
+ALL_PARTITIONS = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +21,18 @@ class InternalTopic:
 
     Attributes:
         kind: what error messages call the topic, such as `tick log`.
-        partition: the number of the log.
+        partition: the number of the partition, such as that of the log. ALL_PARTITIONS: only for `ensure_topic`.
         unavailable: the class of error that is raised when the topic can't be read or written.
     """
 
     name: str
     kind: str
     unavailable: type[Unavailable]
-    partition: int
+    partition: int = ALL_PARTITIONS
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} (partition {self.partition})"
+        partition = "" if self.partition == ALL_PARTITIONS else f" (partition {self.partition})"
+        return f"{self.kind} {self.name!r}{partition}"
 
     def acls(self, operations: str) -> dict[str, str]:
         """Return the permissions that a request needs, in the form for `explain_missing_acl`."""
@@ -38,26 +40,21 @@ class InternalTopic:
 
 
 def ensure_topic(
-    topic: InternalTopic,
-    settings: Mapping[str, str],
-    timeout_s: float,
-    deadline: SlicedDeadline,
-    config: Callable[[int], Mapping[str, str]] = wanted_config,
+    topic: InternalTopic, wanted: WantedTopic, settings: Mapping[str, str], timeout_s: float, deadline: SlicedDeadline
 ) -> None:
     """Create the topic if it does not exist, wait until brokers list it, and check its settings.
 
     Args:
         timeout_s: how long one request may take.
         deadline: when the call ends, with all its requests.
-        config: returns the settings for a new topic. Its argument is the number of brokers.
 
     Raises:
-        TickLogMisconfigured: records could be lost with the topic's settings.
+        The error of `wanted.raise_if_unsafe`.
         `topic.unavailable`: Kafka does not answer, or a request is not authorized.
     """
     with Admin(settings, topic.unavailable) as admin:
         requests = _Requests(admin, topic, timeout_s, deadline)
-        raise_if_unsafe(requests.describe() or requests.create(config))
+        wanted.raise_if_unsafe(requests.describe() or requests.create(wanted))
 
 
 class _Requests:
@@ -66,7 +63,7 @@ class _Requests:
     def __init__(self, admin: Admin, topic: InternalTopic, timeout_s: float, deadline: SlicedDeadline) -> None:
         self._admin, self._topic, self._timeout_s, self._deadline = admin, topic, timeout_s, deadline
 
-    def describe(self) -> TickLogTopic | None:
+    def describe(self) -> DescribedTopic | None:
         """Return the topic as brokers describe it; None if the topic does not exist."""
         names = TopicCollection([self._topic.name])
         topic = self._describe(
@@ -78,25 +75,15 @@ class _Requests:
         )
         if topic is None or config is None:
             return None
+        replication = min((len(partition.replicas) for partition in topic.partitions), default=0)
         values = config_values(config)
-        return TickLogTopic(
-            topic=self._topic.name,
-            kind=self._topic.kind,
-            partitions=len(topic.partitions),
-            # Kafka's default for each setting that the broker does not list.
-            cleanup_policy=values.get("cleanup.policy", "delete"),
-            timestamp_type=values.get("message.timestamp.type", "CreateTime"),
-            min_compaction_lag_ms=int(values.get("min.compaction.lag.ms", "0")),
-            max_message_bytes=int(values.get("max.message.bytes", "1048588")),
-            replication=min((len(partition.replicas) for partition in topic.partitions), default=0),
-            min_insync=int(values.get("min.insync.replicas", "1")),
-            brokers=self._brokers(),
-        )
+        return DescribedTopic(self._topic.name, len(topic.partitions), replication, self._brokers(), values)
 
-    def create(self, config: Callable[[int], Mapping[str, str]]) -> TickLogTopic:
+    def create(self, wanted: WantedTopic) -> DescribedTopic:
         """Create the topic, unless another process has just created it. Wait until brokers list it, and return it."""
         brokers = self._brokers()
-        new = NewTopic(self._topic.name, LOGS, min(brokers, REPLICATION), config=dict(config(brokers)))
+        config = dict(wanted.config(brokers))
+        new = NewTopic(self._topic.name, wanted.partitions, min(brokers, REPLICATION), config=config)
         (future,) = self._admin.ask(
             lambda client: client.create_topics([new], request_timeout=self._timeout_s), self._deadline
         ).values()

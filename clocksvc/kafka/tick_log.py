@@ -12,7 +12,7 @@ from clocksvc.interfaces.time import Time
 from clocksvc.kafka.client import SlicedDeadline, leader_transactional_id
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
 from clocksvc.kafka.reader import Reader
-from clocksvc.kafka.tick_log_topic import wanted_config
+from clocksvc.kafka.tick_log_topic import wanted_config, wanted_log_topic
 from clocksvc.kafka.transactions import MARKER_TIMEOUT_S, HangingTransactionResolver, await_stable, settle
 from clocksvc.kafka.writer import Writer
 
@@ -60,8 +60,8 @@ class KafkaTickLog:
         self._hanging = HangingTransactionResolver(_FILLER)
 
     def ensure_topic(self, keep_alive: KeepAlive) -> None:
-        config = partial(wanted_config, keep_ms=self._keep_ms)
-        ensure_topic(self._topic, self._settings, self._timeout_s, self._deadline(keep_alive), config)
+        wanted = wanted_log_topic(self._topic.kind, partial(wanted_config, keep_ms=self._keep_ms))
+        ensure_topic(self._topic, wanted, self._settings, self._timeout_s, self._deadline(keep_alive))
 
     def fence(self, keep_alive: KeepAlive) -> None:
         self._discard_writer()

@@ -1,16 +1,22 @@
 """Compares the settings of the tick log's topic with the wanted ones, and lists what to change. Does no I/O."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clocksvc.clock.log_record import MAX_RECORD_BYTES
 from clocksvc.clock.logs import LOGS
 from clocksvc.errors import TickLogMisconfigured
+from clocksvc.kafka.topic_settings import (
+    DescribedTopic,
+    WantedTopic,
+    durability_warnings,
+    how_to_change,
+    wanted_min_insync,
+)
 
 MIN_COMPACTION_LAG_MS = 30 * 86_400_000
 MIN_MESSAGE_BYTES = 2 * MAX_RECORD_BYTES
 """Every batch of a writer is smaller than this: it has one record, or at most 64 KiB."""
-REPLICATION = 3
-MIN_INSYNC = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,30 @@ class TickLogTopic:
         return f"{self.kind} {self.topic!r}"
 
 
+def described_log_topic(described: DescribedTopic, kind: str) -> TickLogTopic:
+    """Return a topic as brokers describe it. A setting that they do not list has Kafka's default."""
+    settings = described.settings
+    return TickLogTopic(
+        topic=described.name,
+        kind=kind,
+        partitions=described.partitions,
+        cleanup_policy=settings.get("cleanup.policy", "delete"),
+        timestamp_type=settings.get("message.timestamp.type", "CreateTime"),
+        min_compaction_lag_ms=int(settings.get("min.compaction.lag.ms", "0")),
+        max_message_bytes=int(settings.get("max.message.bytes", "1048588")),
+        replication=described.replication,
+        min_insync=described.min_insync,
+        brokers=described.brokers,
+    )
+
+
 def wanted_config(brokers: int, keep_ms: int = MIN_COMPACTION_LAG_MS) -> dict[str, str]:
     """Return the topic settings with which the tick log is created. `keep_ms` is the setting `tick_log.keep`."""
     return {
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(keep_ms),
         "message.timestamp.type": "LogAppendTime",
-        "min.insync.replicas": str(MIN_INSYNC if brokers >= REPLICATION else 1),
+        "min.insync.replicas": wanted_min_insync(brokers),
     }
 
 
@@ -64,12 +87,12 @@ def problems(topic: TickLogTopic) -> list[str]:
     if "delete" in policies:
         found.append(
             f"{topic} has cleanup.policy={topic.cleanup_policy}, which can delete a clock's last record: "
-            f"{_alter(topic, 'cleanup.policy', 'compact')}"
+            f"{how_to_change(topic.topic, 'cleanup.policy', 'compact')}"
         )
     if topic.max_message_bytes < MIN_MESSAGE_BYTES:
         found.append(
             f"{topic} has max.message.bytes={topic.max_message_bytes}, so brokers can reject a clock's records: "
-            f"{_alter(topic, 'max.message.bytes', str(MIN_MESSAGE_BYTES))}"
+            f"{how_to_change(topic.topic, 'max.message.bytes', str(MIN_MESSAGE_BYTES))}"
         )
     return found
 
@@ -80,15 +103,15 @@ def warnings(topic: TickLogTopic, keep_ms: int = MIN_COMPACTION_LAG_MS) -> list[
     if topic.timestamp_type != "LogAppendTime":
         found.append(
             f"{topic} has message.timestamp.type={topic.timestamp_type}: "
-            f"{_alter(topic, 'message.timestamp.type', 'LogAppendTime')}"
+            f"{how_to_change(topic.topic, 'message.timestamp.type', 'LogAppendTime')}"
         )
     if topic.min_compaction_lag_ms < keep_ms:
         found.append(
             f"{topic} has min.compaction.lag.ms={topic.min_compaction_lag_ms}, so ticks younger than tick_log.keep can "
             f"be compacted away before a subscriber reads them: "
-            f"{_alter(topic, 'min.compaction.lag.ms', str(keep_ms))}"
+            f"{how_to_change(topic.topic, 'min.compaction.lag.ms', str(keep_ms))}"
         )
-    return found + _durability(topic)
+    return found + durability_warnings(topic, "stop or lose ticks")
 
 
 def raise_if_unsafe(topic: TickLogTopic) -> None:
@@ -98,25 +121,6 @@ def raise_if_unsafe(topic: TickLogTopic) -> None:
         raise TickLogMisconfigured("; ".join(found))
 
 
-def _durability(topic: TickLogTopic) -> list[str]:
-    if topic.brokers < REPLICATION:
-        return [] if topic.brokers == 1 else [f"{topic.brokers} brokers can't keep 3 replicas of a {topic.kind}"]
-    found = []
-    if topic.replication < REPLICATION:
-        found.append(
-            f"{topic} has {topic.replication} replicas, wanted {REPLICATION}: a broker's loss can stop or lose ticks "
-            f"(kafka-reassign-partitions)"
-        )
-    elif topic.min_insync < MIN_INSYNC:
-        found.append(
-            f"{topic} has min.insync.replicas={topic.min_insync}: "
-            f"{_alter(topic, 'min.insync.replicas', str(MIN_INSYNC))}"
-        )
-    return found
-
-
-def _alter(topic: TickLogTopic, name: str, value: str) -> str:
-    return (
-        f"change it with kafka-configs --bootstrap-server ADDRESS --alter --entity-type topics "
-        f"--entity-name {topic.topic} --add-config {name}={value}"
-    )
+def wanted_log_topic(kind: str, config: Callable[[int], Mapping[str, str]]) -> WantedTopic:
+    """Return how a topic with a partition for each log must be."""
+    return WantedTopic(LOGS, config, lambda described: raise_if_unsafe(described_log_topic(described, kind)))
