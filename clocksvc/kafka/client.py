@@ -80,6 +80,11 @@ def dispatcher_id(topic: str, clock: str, dispatcher: str) -> str:
     return f"clocksvc.{topic}:{clock}:{dispatcher}"
 
 
+def outbox_id(topic: str) -> str:
+    """Return the transactional id with which the relay of an outbox writes the topic of a clock's schedules."""
+    return f"clocksvc.{topic}:outbox"
+
+
 def explain_missing_acl(text: str, acls: Mapping[str, str]) -> str:
     """Return Kafka's error text. If the request was not authorized, append the missing permission.
 

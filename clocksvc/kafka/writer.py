@@ -156,6 +156,23 @@ class Writer:
         self.usable = True
         return offsets[-1]
 
+    def append_to_partitions(self, messages: Sequence[tuple[int, Message]], deadline: SlicedDeadline) -> None:
+        """Commit records of several partitions of the topic, each with its partition, in one transaction.
+
+        When this method returns, the commit can't be undone. Raises the errors of `append` except OffsetGap.
+        """
+        self._begin_use()
+        try:
+            self._send([one for _, one in messages], deadline, [partition for partition, _ in messages])
+            self._commit(deadline)
+        except _MustAbort as failure:
+            self._abort(deadline)
+            raise self._topic.unavailable(f"can't write to the {self._topic}: {failure}") from failure
+        except RecordRejected:
+            self._abort(deadline)
+            raise
+        self.usable = True
+
     def end_hanging(self, filler: Message, deadline: SlicedDeadline) -> int:
         """Abort a transaction of one record, and return the record's offset.
 
@@ -202,8 +219,14 @@ class Writer:
             except KafkaException:
                 self._producer.poll(min(PAUSE_S, slice_s))
 
-    def _send(self, messages: Sequence[Message], deadline: SlicedDeadline) -> list[int]:
-        """Begin a transaction, send records, wait until brokers have them, and return their offsets."""
+    def _send(
+        self, messages: Sequence[Message], deadline: SlicedDeadline, partitions: Sequence[int] | None = None
+    ) -> list[int]:
+        """Begin a transaction, send records, wait until brokers have them, and return their offsets.
+
+        Args:
+            partitions: the partition of each record; None for that of the topic.
+        """
         self._log.last = ""
         deliveries = _Deliveries()
         sent = 0
@@ -211,7 +234,8 @@ class Writer:
         try:
             self._producer.begin_transaction()
             for index, one in enumerate(messages):
-                self._produce(index, one, deliveries, deadline)
+                partition = self._topic.partition if partitions is None else partitions[index]
+                self._produce(index, one, partition, deliveries, deadline)
                 sent += 1
         except KafkaException as raised:
             # If a broker rejected an earlier record, the client accepts no more. Only the report says why.
@@ -237,14 +261,16 @@ class Writer:
             raise _MustAbort("no answer")
         return [deliveries.offsets[index] for index in range(len(messages))]
 
-    def _produce(self, index: int, one: Message, deliveries: _Deliveries, deadline: SlicedDeadline) -> None:
+    def _produce(
+        self, index: int, one: Message, partition: int, deliveries: _Deliveries, deadline: SlicedDeadline
+    ) -> None:
         for slice_s in deadline:
             try:
                 self._producer.produce(
                     self._topic.name,
                     one.value,
                     one.key,
-                    partition=self._topic.partition,
+                    partition=partition,
                     headers=None if one.type is None else {TYPE_HEADER: one.type},
                     on_delivery=lambda error, sent: deliveries.report(index, error, sent),
                 )

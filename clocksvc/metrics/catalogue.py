@@ -11,6 +11,7 @@ class Exporter(StrEnum):
     EVERY_REPLICA = "every replica"
     LEADER = "leader"
     CONSUMER = "consumer"
+    OUTBOX = "outbox"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 from clocksvc.clock.log_owner import Installation, LogOwner, confirm_store
 from clocksvc.clock.logs import group_by_log, log_of
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.errors import InvalidValue
+from clocksvc.interfaces.outbox import OutboxTopic
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.task_queue import TaskQueue
@@ -24,6 +26,7 @@ from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.metrics import Destination, DispatcherMetrics
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
+from clocksvc.kafka.outbox_topic import KafkaOutboxTopic
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.topics import KafkaTopics
@@ -168,6 +171,22 @@ def check_dispatcher_owner(settings: Settings, owner: DispatcherOwner, time: Tim
         owner.check(checkpoints.read(lambda: None))
     finally:
         checkpoints.close()
+
+
+def open_outbox_topic(settings: Settings, clock: str, time: Time) -> OutboxTopic:
+    """Return the topic of a clock's schedules, as the relay of an outbox writes it. It does not connect before `fence`.
+
+    Raises:
+        UnknownClock: no clock with this name is configured.
+        InvalidValue: the clock has no schedules.
+    """
+    settings.clock_spec(clock)
+    spec = settings.schedules_specs().get(clock)
+    if spec is None:
+        raise InvalidValue(
+            f"clocks.{clock}.schedules", None, "wanted such as {partitions: 8}, for a clock with schedules"
+        )
+    return KafkaOutboxTopic(spec, open_topics(settings), settings.kafka_settings(), time)
 
 
 def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> TaskQueue:

@@ -28,7 +28,9 @@ from clocksvc.settings.models import Settings
 from clocksvc.settings.problems import Problems
 
 PREFIX = "CLOCKSVC_"
-NOT_SETTINGS = frozenset({"CLOCKSVC_CONFIG", "CLOCKSVC_URL", "CLOCKSVC_TOKEN", "CLOCKSVC_DEV_CACHE"})
+NOT_SETTINGS = frozenset(
+    {"CLOCKSVC_CONFIG", "CLOCKSVC_URL", "CLOCKSVC_TOKEN", "CLOCKSVC_DEV_CACHE", "CLOCKSVC_OUTBOX_DSN"}
+)
 # Variables that Kubernetes sets in every pod for a service whose name begins with clocksvc.
 _INJECTED = re.compile(r"CLOCKSVC_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)")
 _INJECTED_PORT = re.compile(r"CLOCKSVC_(?:\w+_)?PORT")

@@ -91,6 +91,8 @@ def test_a_plain_install_brings_two_packages(metadata: Message) -> None:
         "server",
         "celery",
         "taskbroker",
+        "outbox",
+        "postgres",
         "consumer",
         "arroyo",
         "aio",
