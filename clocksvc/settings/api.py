@@ -79,16 +79,21 @@ class ApiSettings(Section):
         return self
 
 
-def check_bind(api: ApiSettings, insecure: bool) -> None:
-    """Check that there are tokens if other machines can reach the address. Does nothing if `insecure` is True.
+def check_bind(api: ApiSettings, insecure: bool, host: str | None = None, field: str = "api.host") -> None:
+    """Check that there are tokens if other machines can reach an address. Does nothing if `insecure` is True.
+
+    Args:
+        host: the address to listen on; None for `api.host`.
+        field: the address's field in the configuration, for the error.
 
     Raises:
-        InvalidValue: there are no tokens. The error's field is `api.host`.
+        InvalidValue: there are no tokens.
     """
-    if api.tokens or insecure or is_loopback(api.host):
+    host = api.host if host is None else host
+    if api.tokens or insecure or is_loopback(host):
         return
     wanted = "wanted a loopback address such as 127.0.0.1 while api.tokens is empty; add tokens, or use --insecure"
-    raise InvalidValue("api.host", api.host, wanted)
+    raise InvalidValue(field, host, wanted)
 
 
 def is_loopback(host: str) -> bool:

@@ -124,7 +124,7 @@ def test_only_a_program_changes_the_switch_interval(monkeypatch: pytest.MonkeyPa
     service.leave()
     embedded_s = sys.getswitchinterval()
 
-    monkeypatch.setattr("clocksvc.cli.serve._listen", Mock(side_effect=InvalidValue("api.port", 1, "a free one")))
+    monkeypatch.setattr("clocksvc.cli.serve.listen", Mock(side_effect=InvalidValue("api.port", 1, "a free one")))
     with pytest.raises(InvalidValue):
         serve(settings(url="redis://127.0.0.1:1/0"))
 
