@@ -144,6 +144,35 @@ class Heartbeats(BaseModel):
     expired: int | None = Field(description="The number of rounds that were too late to be sent.")
 
 
+class SchedulesSummary(BaseModel):
+    """The schedules of a clock. A value that is not known is null; a sum is known only if it is known for each
+    partition."""
+
+    partitions: int = Field(description="The configured number of partitions.", examples=[8])
+    owned: int | None = Field(
+        description="How many partitions a scheduler owns. What is due in the others is sent once one owns them."
+    )
+    replicas: int | None = Field(description="The number of live schedulers.")
+    loading: int | None = Field(
+        description="How many partitions schedulers load now, to own them or to be their standby."
+    )
+    loaded_ratio: float | None = Field(
+        description="The share of these partitions that has been read, 0 to 1. Also null if none is being loaded."
+    )
+    count: int | None = Field(
+        description="The number of schedules, with those that are paused or have ended.", examples=[1_000_000]
+    )
+    unreadable: int | None = Field(description="The number of records that are no valid schedules.")
+    due_per_minute: float | None = Field(
+        description="How many due records were sent for each minute of the clock, at its last ticks.", examples=[16667]
+    )
+    missed: int | None = Field(
+        description="How many due times were not sent, since the processes of the present owners have started."
+    )
+    position: Time | None = Field(description="The tick up to which everything that was due has been sent.")
+    problems: list[str] = Field(description="Why partitions do not work, at most 5.", max_length=5)
+
+
 class ClockStateResponse(BaseModel):
     """The state of a clock as this replica sees it. A value that is not known is null."""
 
@@ -177,6 +206,7 @@ class ClockStateResponse(BaseModel):
     topics: list[str]
     group: str = Field(description="The consumer group whose progress counts.", examples=["checkins-consumer"])
     heartbeats: Heartbeats
+    schedules: SchedulesSummary | None = Field(description="Null if the clock has no schedules.")
     last_tick: TickResponse | None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from clocksvc.cli.console import add_json, add_url, print_json, service_token, show, show_table, show_wrapped
 from clocksvc.cli.override_commands import override_lines
+from clocksvc.cli.schedules_status import schedules_notes, schedules_table
 from clocksvc.cli.words import outcome_text, reason_text
 from clocksvc.client.http import ServiceClient
 from clocksvc.clock.holds import Reason, Status
@@ -108,11 +109,13 @@ def _notes(state: PublicState) -> Iterator[str]:
         )
     if state.status is Status.CATCHING_UP and state.due_ticks:
         yield f"{state.clock}: catches up, {state.due_ticks:,} ticks are due."
+    yield from schedules_notes(state)
     yield from override_lines(state.clock, state.exclusions, state.pause, state.last_tick)
 
 
 def _print_details(client: ServiceClient, state: PublicState) -> None:
-    """Print the normal delay, the slowest and the excluded partitions, and the recent holds of one clock."""
+    """Print the normal delay, the schedules, the slowest and the excluded partitions, and the recent holds of one
+    clock."""
     if state.max_out_of_orderness_ms is not None:
         normal_ms = 2 * state.interval_ms + state.max_out_of_orderness_ms
         show_wrapped(
@@ -120,6 +123,9 @@ def _print_details(client: ServiceClient, state: PublicState) -> None:
             f"BEHIND is the age of the last tick. Up to {describe_duration(normal_ms)} is normal for this clock: two "
             "intervals plus max_out_of_orderness.",
         )
+    if state.schedules is not None:
+        show("")
+        show_table(schedules_table(state.schedules))
     _print_partitions("SLOWEST", state.slowest)
     _print_partitions("EXCLUDED", _excluded(client, state))
     history = _recent_holds(client, state.clock)

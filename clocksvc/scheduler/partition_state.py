@@ -28,6 +28,8 @@ class PartitionStats:
         position_ms: the tick up to which everything was sent; None for a standby, and before the clock's first tick.
         ticks: the number of ticks that were handled.
         due_last_tick, due: the number of due records of the last tick that had any, and of all ticks.
+        due_per_minute: the number of due records for a minute of the clock, at its last ticks (`RecentDue`); None for a
+            standby, and until it is known.
         missed: the number of due times that were not sent.
         decide_s, produce_s, commit_s: the seconds that the last transaction with due records took: to decide what is
             due, until all records were acknowledged, and until the commit was confirmed.
@@ -46,6 +48,7 @@ class PartitionStats:
     ticks: int = 0
     due_last_tick: int = 0
     due: int = 0
+    due_per_minute: float | None = None
     missed: int = 0
     decide_s: float = 0.0
     produce_s: float = 0.0

@@ -40,6 +40,7 @@ from clocksvc.runtime.fork import PerProcess
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.kafka_probe import KafkaProbe
 from clocksvc.service.notice_follower import NoticeFollower
+from clocksvc.service.schedules_state import SchedulesView
 from clocksvc.service.tick_feed import TickFeed
 from clocksvc.settings import Settings
 
@@ -291,8 +292,19 @@ class Service:
         self._leaders = _Leaders(settings, self._stores, self._topics, observer)
         feeds = {name: TickFeed(name, store, time) for name, store in self._stores.items()}
         self._follower = NoticeFollower(feeds.values(), open_store_server(settings).notices(specs), time)
+        schedules = {
+            name: SchedulesView(one, open_store_server(settings).schedulers(name))
+            for name, one in settings.schedules_specs().items()
+        }
         self.views: Mapping[str, ClockView] = {
-            name: ClockView(spec, self._stores[name], feeds[name], time, partial(self._leaders.store_trouble, name))
+            name: ClockView(
+                spec,
+                self._stores[name],
+                feeds[name],
+                time,
+                partial(self._leaders.store_trouble, name),
+                schedules.get(name),
+            )
             for name, spec in specs.items()
         }
 

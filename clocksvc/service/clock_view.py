@@ -20,6 +20,7 @@ from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import Time
 from clocksvc.service.heartbeats import OUTCOMES
 from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState
+from clocksvc.service.schedules_state import SchedulesState, SchedulesView
 from clocksvc.service.tick_feed import TickFeed
 
 VIEW_MAX_AGE_S = 0.25
@@ -49,7 +50,7 @@ class ClockView:
     """One replica's view of a clock. Thread-safe. Methods may block for the store's timeout.
 
     `write_error` returns why the store does not accept writes, or None if it does. It is needed because a full store
-    still answers reads.
+    still answers reads. `schedules` is None if the clock has no schedules.
     """
 
     def __init__(
@@ -59,12 +60,15 @@ class ClockView:
         feed: TickFeed,
         time: Time,
         write_error: Callable[[], str | None] = lambda: None,
+        schedules: SchedulesView | None = None,
     ) -> None:
         self.spec = spec
         self.store = store
         self.feed = feed
         self._time = time
         self._write_error = write_error
+        self._schedules = schedules
+        self._schedules_state: SchedulesState | None = None
         self._reading = threading.Lock()
         self._read_at = float("-inf")
         self._snapshot: Snapshot | None = None
@@ -126,6 +130,7 @@ class ClockView:
             group=self.spec.group,
             heartbeats=self._heartbeats(),
             due_ticks=None if snapshot is None else _published_number(snapshot.leader_status, "due_ticks"),
+            schedules=self._schedules_state,
         )
 
     def readiness_error(self) -> str:
@@ -158,8 +163,10 @@ class ClockView:
             self._snapshot = self.store.snapshot()
         except ClocksvcError as error:
             self._snapshot, self._counters, self._read_error = None, None, str(error)
+            self._schedules_state = None if self._schedules is None else self._schedules.unknown
             return
         self._counters = self._read_counters()
+        self._schedules_state = None if self._schedules is None else self._schedules.state()
         # The store has this time only after Kafka has answered once. Before that, the leader's status has it.
         published_ms = _published_number(self._snapshot.leader_status, "started_ms")
         self._started_ms = self._snapshot.started_ms or published_ms or self._started_ms

@@ -14,6 +14,7 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.tick import Tick, partition_from_wire, partition_to_wire
 from clocksvc.clock.time_format import time_from_wire, time_to_wire, to_rfc3339
 from clocksvc.service.heartbeats import OUTCOMES
+from clocksvc.service.schedules_state import SchedulesState, schedules_from_wire, schedules_to_wire
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -80,6 +81,7 @@ class PublicState:
         slowest: the lowest partition clocks, unknown ones first, at most 10.
         due_ticks: how many ticks are due and not emitted yet, as the leader last published it.
         leader: the name of the leader; None without a leader, or while the store does not answer.
+        schedules: None if the clock has no schedules.
     """
 
     clock: str
@@ -100,6 +102,7 @@ class PublicState:
     group: str
     heartbeats: HeartbeatState
     due_ticks: int | None = None
+    schedules: SchedulesState | None = None
 
 
 def state_to_wire(state: PublicState) -> dict[str, Any]:
@@ -132,6 +135,7 @@ def state_to_wire(state: PublicState) -> dict[str, Any]:
             "last_success_at": time_to_wire(state.heartbeats.last_success_ms),
             **{outcome: (state.heartbeats.counts or {}).get(outcome) for outcome in OUTCOMES},
         },
+        "schedules": None if state.schedules is None else schedules_to_wire(state.schedules),
         "last_tick": None if last is None else last.to_wire(),
     }
 
@@ -171,6 +175,7 @@ def state_from_wire(wire: Mapping[str, Any]) -> PublicState:
             else {outcome: int(heartbeats[outcome]) for outcome in OUTCOMES},
         ),
         due_ticks=wire["due_ticks"],
+        schedules=None if wire["schedules"] is None else schedules_from_wire(wire["schedules"]),
     )
 
 

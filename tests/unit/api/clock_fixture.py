@@ -14,8 +14,10 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.hold_history import HoldChange
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
+from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.notice_follower import NoticeFollower
+from clocksvc.service.schedules_state import SchedulesView
 from clocksvc.service.tick_feed import BUFFER_SIZE, TickFeed
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
@@ -58,15 +60,20 @@ class AnsweringStore(FaultyStore):
 
 
 class ClockFixture:
-    """One clock, by default `checkins`, with two partitions, an interval of 1 min and an out-of-orderness of 2 s."""
+    """One clock, by default `checkins`, with two partitions, an interval of 1 min and an out-of-orderness of 2 s.
+    `schedules` is the number of partitions of its schedules; None: it has none."""
 
-    def __init__(self, name: str = "checkins", *, keep: int = BUFFER_SIZE, led: bool = True) -> None:
+    def __init__(
+        self, name: str = "checkins", *, keep: int = BUFFER_SIZE, led: bool = True, schedules: int | None = None
+    ) -> None:
         self.spec = ClockSpec(name, (TOPIC,), GROUP, max_out_of_orderness_ms=2_000)
         self.time = ManualTime(NOON)
         self.store = AnsweringStore(name, self.time)
         self.server, self.leases = self.store.server, self.store.leases
         self.feed = TickFeed(name, self.store, self.time, buffer_size=keep)
-        self.view = ClockView(self.spec, self.store, self.feed, self.time)
+        self.schedulers = self.server.schedulers(name)
+        scheduled = None if schedules is None else SchedulesView(SchedulesSpec(name, schedules), self.schedulers)
+        self.view = ClockView(self.spec, self.store, self.feed, self.time, schedules=scheduled)
         if led:
             self.lead()
 

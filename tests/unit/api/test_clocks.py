@@ -62,6 +62,7 @@ def test_the_state_of_a_running_clock_to_the_letter(clock_fixture: ClockFixture,
         "topics": [TOPIC],
         "group": "checkins-consumer",
         "heartbeats": {"every_seconds": None, "last_success_at": None, "delivered": 0, "failed": 0, "expired": 0},
+        "schedules": None,
         "last_tick": {
             "clock": "checkins",
             "time": "2026-11-22T11:59:00Z",

@@ -17,6 +17,7 @@ from clocksvc.cli.words import OUTCOMES, REASONS
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import REJECTIONS, Partition
 from clocksvc.clock.spec import HeartbeatSpec
+from clocksvc.interfaces.schedulers import SchedulerAnnouncement
 from tests.http_stub import HttpStub, Reply
 from tests.unit.api.clock_fixture import NOON, TOPIC, ClockFixture, after, ticks
 from tests.unit.api.running_service import RunningService, serving
@@ -88,6 +89,48 @@ def test_status_explains_the_delay_of_a_healthy_clock(
     assert "BEHIND is the age of the last tick. Up to 2 min is normal for this clock: two intervals plus" in (
         capsys.readouterr().out
     )
+
+
+def test_status_shows_the_schedules_of_a_clock(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their figures for a named clock; in each case what is wrong with them."""
+    fixture = ClockFixture(schedules=2)
+    fixture.report(NOON - 3_450, NOON - 3_455)
+    fixture.publish(*ticks(3))
+    with serving(fixture) as served:
+        schedules = ["status", "--url", served.url, "checkins"]
+        assert main(schedules) == 0
+        assert "checkins: no scheduler runs, so no schedule does. Start clocksvc scheduler." in capsys.readouterr().out
+
+        known = {"schedules": 1_200, "unreadable": 0, "position_ms": (NOON - 3_480) * 1000, "due_per_minute": 40.0}
+        stats = {0: known | {"missed": 3}, 1: known | {"missed": 0}}
+        good = SchedulerAnnouncement("a:1 x", "http://a:8081", False, frozenset({0, 1}), frozenset({0, 1}), stats)
+        fixture.schedulers.announce(good, 60_000, {})
+        fixture.time.advance(1)
+        assert main(schedules) == 0
+        out = capsys.readouterr().out
+        lines = out.splitlines()
+        head = next(number for number, line in enumerate(lines) if line.startswith("SCHEDULES"))
+        assert re.split(" {2,}", lines[head + 1]) == ["2,400", "2/2", "80", "3", "0", "2026-11-22T11:02:00Z"]
+        assert "checkins: " not in out.replace("checkins: catches up", "")
+
+        broken: dict[str, object] = {**known, "problem": "no answer from Kafka"}
+        half: dict[int, dict[str, object]] = {0: broken, 1: {"offset": 1, "end": 4}}
+        fixture.schedulers.announce(replace(good, owned=frozenset({0}), loaded=frozenset({0}), stats=half), 60_000, {})
+        fixture.time.advance(1)
+        assert main(schedules) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        assert "checkins: no owner for 1 of 2 partitions of schedules. What is due there is sent once" in out
+        assert "there is one. Loading: 25% read." in out
+        assert "Schedules, partition 0 at a:1: no answer from Kafka" in out
+        assert re.search(r"- 1/2 - - - - ", out)
+
+        late = {number: known | {"unreadable": 1, "position_ms": (NOON - 3_900) * 1000} for number in (0, 1)}
+        fixture.schedulers.announce(replace(good, stats=late), 60_000, {})
+        fixture.time.advance(1)
+        assert main(schedules) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        assert "checkins: schedules are 7 min behind the clock." in out
+        assert "checkins: 2 records are no valid schedules, and do not run." in out
 
 
 def test_status_does_not_name_a_partition_twice(

@@ -18,6 +18,7 @@ from clocksvc.service.public_state import (
     state_from_wire,
     state_to_wire,
 )
+from clocksvc.service.schedules_state import SchedulesState
 from tests.public_states import public_state
 
 pytestmark = pytest.mark.core
@@ -57,6 +58,7 @@ def holding_state() -> PublicState:
         topics=("events",),
         group="consumers",
         heartbeats=HeartbeatState(30_000, NOON_MS, {"delivered": 3, "failed": 1, "expired": 0}),
+        schedules=SchedulesState(8, 7, 2, 1, 0.25, 1_000, 1, 16.5, 3, NOON_MS - 60_000, ("partition 3: no answer",)),
     )
 
 
@@ -115,6 +117,19 @@ HOLDING_JSON: dict[str, Any] = {
         "failed": 1,
         "expired": 0,
     },
+    "schedules": {
+        "partitions": 8,
+        "owned": 7,
+        "replicas": 2,
+        "loading": 1,
+        "loaded_ratio": 0.25,
+        "count": 1_000,
+        "unreadable": 1,
+        "due_per_minute": 16.5,
+        "missed": 3,
+        "position": "2026-11-22T11:59:00Z",
+        "problems": ["partition 3: no answer"],
+    },
     "last_tick": {
         "clock": "checkins",
         "time": "2026-11-22T12:00:00Z",
@@ -140,7 +155,8 @@ def test_what_is_unknown_is_null() -> None:
     assert wire["partitions"] == dict.fromkeys(("known", "unknown", "excluded", "rejected"))
     assert wire["heartbeats"] == dict.fromkeys(("every_seconds", "last_success_at", "delivered", "failed", "expired"))
     assert (wire["exclusions"], wire["slowest"]) == ([], [])
-    unknown = ("time", "timestamp_seconds", "behind_seconds", "due_ticks", "hold", "pause", "leader", "last_tick")
+    times = ("time", "timestamp_seconds", "behind_seconds", "due_ticks", "last_tick")
+    unknown = (*times, "hold", "pause", "leader", "schedules")
     assert [wire[field] for field in unknown] == [None] * len(unknown)
 
 
