@@ -139,7 +139,14 @@ def print_json(value: object, indent: int | None = None) -> None:
     """
     separators = (",", ":") if indent is None else None
     for line in json.dumps(value, separators=separators, indent=indent, ensure_ascii=False).split("\n"):
-        show("".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line))
+        print_json_line(line)
+
+
+def print_json_line(line: str) -> None:
+    """Print a line of JSON, and flush. Characters that would control the terminal become escapes of JSON."""
+    if not line.isprintable():
+        line = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
+    print(line, flush=True)
 
 
 def note(text: str) -> None:

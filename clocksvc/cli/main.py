@@ -29,6 +29,7 @@ COMMANDS = {
     "init": ("clocksvc.cli.init", "set where a clock begins, or continues after the tick log lost ticks"),
     "outbox": ("clocksvc.cli.outbox", "relay changes of schedules from a product's database to their topic"),
     "status": ("clocksvc.cli.status", "show the state of the clocks"),
+    "schedules": ("clocksvc.cli.schedules", "read, write, import and export the schedules of a clock"),
     "tail": ("clocksvc.cli.tail", "print the ticks of a clock as they are published"),
     "exclude": (
         "clocksvc.cli.override_commands:EXCLUDE",

@@ -140,7 +140,7 @@ class ServiceAddress:
         if 300 <= status < 400:
             return RequestRejected(f"{message}; wanted the final address in the URL, because it redirects")
         if own and status == 412:
-            return PreconditionFailed(message, headers.get("etag"))
+            return PreconditionFailed(message, problem.get("etag"))
         if own and problem["type"] == _PROBLEM_TYPE + "unknown-schedule":
             return UnknownSchedule(message)
         if own:

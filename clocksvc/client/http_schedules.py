@@ -16,6 +16,7 @@ from clocksvc.client.schedule_values import (
     StoredSchedule,
     WrittenSchedule,
     plain_fields,
+    single_line,
 )
 from clocksvc.errors import ClocksvcError, InvalidValue, RequestRejected, ServiceUnavailable, UnknownSchedule
 from clocksvc.interfaces.schedule_topics import parse_id
@@ -101,9 +102,29 @@ class HttpSchedules:
             found = _read(lambda page=page: [*zip(page["schedules"], page["etags"], strict=True)])  # type: ignore[misc]
             yield from (_stored(body, etag) for body, etag in found)
 
-    def missed(self, after: str | None) -> Iterator[MissedRun]:
-        for page in self._pages(f"{self._path}/missed-runs", {}, after):
-            yield from _read(lambda page=page: [MissedRun(one["id"], one["due"], one) for one in page["missed_runs"]])  # type: ignore[misc]
+    def export(self, prefix: str, after: str | None) -> Iterator[bytes]:
+        retries = _Retries(self._time, self._timeout_s)
+        while True:
+            request = Request(
+                "GET",
+                self._path,
+                {"prefix": prefix or None, "after": after},
+                headers={"Accept": NDJSON},
+                timeout_s=_ANSWER_TIMEOUT_S,
+            )
+            try:
+                with self._client.parts(request) as parts:
+                    for line in _lines(parts):
+                        after = _read(lambda line=line: str(json.loads(line)["id"]))  # type: ignore[misc]
+                        yield line
+                        retries.reset()
+                return
+            except ServiceUnavailable as error:
+                retries.wait(error)
+
+    def missed(self) -> Iterator[MissedRun]:
+        for page in self._pages(f"{self._path}/missed-runs", {}, None):
+            yield from _read(lambda page=page: [_missed(one) for one in page["missed_runs"]])  # type: ignore[misc]
 
     def close(self) -> None:
         self._client.close()
@@ -150,8 +171,9 @@ class HttpSchedules:
                     retries.wait(failure)
         finally:
             for one in lines:
-                if one.position in results:
-                    on_result(results[one.position])
+                if one.position not in results:
+                    break  # the last call is about a line with nothing unknown before it
+                on_result(results[one.position])
 
     def _send(self, lines: list[_Line], results: dict[int, ScheduleResult]) -> ServiceUnavailable | None:
         """Send lines in one request, and add the outcomes. Return why some of them have none and must be repeated."""
@@ -159,11 +181,10 @@ class HttpSchedules:
         headers = {"Content-Type": NDJSON, "Accept": NDJSON}
         request = Request("POST", self._path, body=body, headers=headers, timeout_s=_ANSWER_TIMEOUT_S)
         failure: ServiceUnavailable | None = ServiceUnavailable("the service has not answered for all lines")
-        answered = 0
         try:
             with self._client.parts(request) as parts:
-                for line, answer in zip(lines, _answers(parts), strict=False):
-                    answered += 1
+                for line, text in zip(lines, _lines(parts), strict=False):
+                    answer = _read(lambda text=text: dict(json.loads(text)))  # type: ignore[misc]
                     error = _error(line.id, answer)
                     if isinstance(error, ServiceUnavailable):
                         failure = error
@@ -199,11 +220,13 @@ def _had_no_effect(error: ServiceUnavailable) -> bool:
     return error.status in (429, 503) or is_connection_refused(error)
 
 
-def _to_line(position: int, schedule_id: str, fields: Fields | None) -> _Line:
+def _to_line(position: int, schedule_id: str, fields: Fields | bytes | None) -> _Line:
     try:
         parse_id(schedule_id)
         if fields is None:
             return _Line(position, schedule_id, b"")
+        if isinstance(fields, bytes):
+            return _Line(position, schedule_id, single_line(fields))
         return _Line(position, schedule_id, _encode({**plain_fields(fields), "id": schedule_id}))
     except InvalidValue as error:
         return _Line(position, schedule_id, b"", error)
@@ -216,14 +239,12 @@ def _encode(fields: Fields) -> bytes:
         raise InvalidValue("schedule", type(fields).__name__, f"wanted what JSON can have: {error}") from None
 
 
-def _answers(parts: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects of the lines of a response. An incomplete last line is no answer."""
+def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a response. An incomplete last line is none."""
     rest = b""
     for part in parts:
         *lines, rest = (rest + part).split(b"\n")
-        for line in lines:
-            if line.strip():
-                yield _read(lambda line=line: dict(json.loads(line)))  # type: ignore[misc]
+        yield from filter(None, lines)
 
 
 def _error(schedule_id: str, answer: dict[str, Any]) -> ClocksvcError | None:
@@ -239,6 +260,10 @@ def _error(schedule_id: str, answer: dict[str, Any]) -> ClocksvcError | None:
 def _stored(body: dict[str, Any], etag: str | None) -> StoredSchedule:
     fields = dict(body)
     return _read(lambda: StoredSchedule(fields.pop("id"), fields, etag or ""))
+
+
+def _missed(body: dict[str, Any]) -> MissedRun:
+    return MissedRun(**{name: body[name] for name in MissedRun._fields})
 
 
 def _written(schedule_id: str, body: dict[str, Any], etag: str | None) -> WrittenSchedule:

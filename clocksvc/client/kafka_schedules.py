@@ -15,6 +15,7 @@ from clocksvc.client.schedule_values import (
     StoredSchedule,
     WrittenSchedule,
     plain_fields,
+    single_line,
 )
 from clocksvc.errors import ClocksvcError, InvalidValue, SchedulesUnavailable
 from clocksvc.interfaces.schedule_topics import parse_id, partition_of, schedule_topic
@@ -23,7 +24,7 @@ from clocksvc.kafka.schedule_producer import ScheduleProducer
 from clocksvc.runtime.fork import PerProcess
 from clocksvc.schedules.entry import Entry, read_entry
 from clocksvc.schedules.schedule import parse_schedule
-from clocksvc.schedules.schedule_json import etag_of, to_json
+from clocksvc.schedules.schedule_json import etag_of, parse_fields, to_json
 
 _SERVERS = "bootstrap.servers"
 _POLL_S = 0.02
@@ -61,16 +62,13 @@ class KafkaSchedules:
         return None if entry is None else _stored(entry)
 
     def scan(self, prefix: str, after: str | None) -> Iterator[StoredSchedule]:
-        begin, last = prefix.encode(), (after or "").encode()
-        with self._table(None) as table:
-            table.wait_ready(self._timeout_s)
-            found = sorted(
-                (entry for key, entry in table.items() if key.startswith(begin) and key > last),
-                key=lambda entry: entry.key,
-            )
-        yield from map(_stored, found)
+        yield from map(_stored, self._entries(prefix, after))
 
-    def missed(self, after: str | None) -> NoReturn:
+    def export(self, prefix: str, after: str | None) -> Iterator[bytes]:
+        for entry in self._entries(prefix, after):
+            yield to_json(entry.key.decode(), entry.value)
+
+    def missed(self) -> NoReturn:
         raise InvalidValue("kafka", self._settings[_SERVERS], "wanted a url: only the service knows missed runs")
 
     def write(self, schedule_id: str, fields: Fields | None, if_match: str | None, if_absent: bool) -> WrittenSchedule:
@@ -92,7 +90,7 @@ class KafkaSchedules:
             pending.append(one)
             try:
                 key = parse_id(schedule_id).encode()
-                value = None if fields is None else _encode(fields)
+                value = None if fields is None else _encode(schedule_id, fields)
             except InvalidValue as error:
                 one.error = error
             else:
@@ -110,6 +108,13 @@ class KafkaSchedules:
         producer = self._producer.take()
         if producer is not None:
             producer.close(self._timeout_s)
+
+    def _entries(self, prefix: str, after: str | None) -> Sequence[Entry]:
+        begin, last = prefix.encode(), (after or "").encode()
+        with self._table(None) as table:
+            table.wait_ready(self._timeout_s)
+            found = [entry for key, entry in table.items() if key.startswith(begin) and key > last]
+        return sorted(found, key=lambda entry: entry.key)
 
     def _wait_for(self, one: "_Pending", producer: ScheduleProducer) -> None:
         deadline = self._time.monotonic() + self._timeout_s + _MARGIN_S
@@ -161,8 +166,13 @@ def _pass_on(pending: "deque[_Pending]", on_result: OnResult) -> None:
         on_result(ScheduleResult(one.position, one.schedule_id, one.written, one.error))
 
 
-def _encode(fields: Fields) -> bytes:
-    return parse_schedule(plain_fields(fields), _ANY_INTERVAL_MS).encode()
+def _encode(schedule_id: str, fields: Fields | bytes) -> bytes:
+    if not isinstance(fields, bytes):
+        return parse_schedule(plain_fields(fields), _ANY_INTERVAL_MS).encode()
+    found = parse_fields(single_line(fields))
+    if found.pop("id", schedule_id) != schedule_id:
+        raise InvalidValue("id", schedule_id, "wanted the id of the line")
+    return parse_schedule(found, _ANY_INTERVAL_MS).encode()
 
 
 def _stored(entry: Entry) -> StoredSchedule:

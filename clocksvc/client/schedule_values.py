@@ -52,20 +52,27 @@ class ScheduleResult(NamedTuple):
 
 
 class MissedRun(NamedTuple):
-    """A due time of a schedule that was not sent, or sent late.
+    """Due times of a schedule that were not sent. All times are RFC 3339.
 
     Attributes:
-        fields: all that the service says about it.
+        due, last_due: the first and the last of these due times.
+        runs: how many there are.
+        reason: `expired` if they were older than `max_age`; `superseded` if only the last due time is caught up.
+        tick: the tick at which this was decided.
     """
 
     id: str
     due: str
-    fields: dict[str, Any]
+    last_due: str
+    runs: int
+    reason: str
+    tick: str
 
 
 Fields = Mapping[str, Any]
-Item = tuple[str, Fields | None]
-"""The id of a schedule and its fields. None deletes it."""
+Item = tuple[str, Fields | bytes | None]
+"""The id of a schedule, and its fields; or a line that was exported, for the same numbers to the last digit. None
+deletes the schedule."""
 OnResult = Callable[[ScheduleResult], None]
 
 
@@ -83,7 +90,9 @@ class ScheduleDriver(Protocol):
 
     def scan(self, prefix: str, after: str | None) -> Iterator[StoredSchedule]: ...
 
-    def missed(self, after: str | None) -> Iterator[MissedRun]: ...
+    def export(self, prefix: str, after: str | None) -> Iterator[bytes]: ...
+
+    def missed(self) -> Iterator[MissedRun]: ...
 
     def close(self) -> None: ...
 
@@ -105,3 +114,11 @@ def _plain_time(name: str, value: Any) -> Any:
     if value.tzinfo is None:
         raise InvalidValue(name, value, "wanted a datetime with a time zone")
     return to_rfc3339(round(value.timestamp() * 1000))
+
+
+def single_line(text: bytes) -> bytes:
+    """Return a JSON object as one line. Raises InvalidValue if it has several."""
+    line = text.strip()
+    if b"\n" in line:
+        raise InvalidValue("schedule", text[:60], "wanted one line")
+    return line

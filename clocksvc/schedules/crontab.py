@@ -29,6 +29,8 @@ _SETTING = re.compile(r"""(["']?)([A-Za-z_]\w*)\1\s*=\s*(.*)""", re.ASCII)
 _ZONE_SETTING = "CRON_TZ"
 _PERCENT = re.compile(r"(?<!\\)%")
 _ID_DIGITS = 12
+ID_SUFFIX_LENGTH = _ID_DIGITS + len(".999.or")
+"""At most as many characters follow the prefix in an id, if a command is not repeated a thousand times."""
 _WEEK = frozenset(range(7))
 
 

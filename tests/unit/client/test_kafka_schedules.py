@@ -120,6 +120,18 @@ def test_many_are_written_in_order(bootstrap: str, clock: str, schedules: Schedu
     assert {json.loads(value)["payload"] for value in newest.values() if value} == set(range(1_900, 1_999))
 
 
+def test_an_export_can_be_written_again(schedules: Schedules) -> None:
+    """Numbers keep all of their digits; a line of another id is an error."""
+    line = b'{"id":"a","created_at":"2026-11-22T12:00:00Z","interval":"60s","task":"a.b","payload":[1.10,%d]}' % 10**30
+    schedules.put_many([("a", line)])
+    exported = list(schedules.export())
+
+    assert exported == [line]
+    with pytest.raises(SchedulesRejected, match="wanted the id of the line"):
+        schedules.put_many([("b", line)])
+    assert [one.id for one in schedules.list()] == ["a"]
+
+
 def test_failures_without_a_callback_are_raised(schedules: Schedules) -> None:
     """After all others have been written."""
     with pytest.raises(SchedulesRejected, match=r"^1 of 2 were not written: position 0: interval: '0.5s'") as raised:

@@ -72,7 +72,8 @@ def test_put() -> None:
 
 def test_conditions_are_headers() -> None:
     """Of writes and deletions; a condition that is not met is an error with the present ETag."""
-    failed = problem(412, "precondition-failed", "has another ETag")._replace(headers={"ETag": '"new"'})
+    failed = problem(412, "precondition-failed", "has another ETag")
+    failed.body["etag"] = '"new"'
     with HttpStub(in_turn(written, written, written, failed)) as stub, opened(stub) as schedules:
         schedules.put("a", CHECK, if_match=ETAG)
         schedules.put("a", CHECK, if_absent=True)
@@ -117,6 +118,18 @@ def test_list_reads_page_after_page() -> None:
     assert found == [StoredSchedule(name, CHECK, f'"{name}"') for name in ("a1", "a2", "a3")]
     assert [asked.query.get("after") for asked in stub.asked] == ["a0", "a2", "a2"]
     assert {asked.query["prefix"] for asked in stub.asked} == {"a"}
+
+
+def test_an_export_continues_after_its_last_line() -> None:
+    """If the connection is lost. The lines are as the service has sent them."""
+    lines = [b'{"id":"a%d","payload":1.10}' % number for number in range(4)]
+    begin = Reply(200, parts=[lines[0] + b"\n" + lines[1][:9], lines[1][9:] + b"\n" + lines[2][:7]], cut=True)
+    rest = Reply(200, parts=[line + b"\n" for line in lines[2:]])
+    with HttpStub(in_turn(NOT_READY, begin, rest)) as stub, opened(stub) as schedules:
+        assert list(schedules.export("a")) == lines
+
+    assert [asked.query for asked in stub.asked] == [{"prefix": "a"}, {"prefix": "a"}, {"prefix": "a", "after": "a1"}]
+    assert {asked.headers["accept"] for asked in stub.asked} == {"application/x-ndjson"}
 
 
 def test_a_request_without_a_condition_is_repeated() -> None:
