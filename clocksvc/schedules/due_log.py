@@ -63,7 +63,7 @@ def missed_record(clock: str, missed: Missed, tick_ms: int) -> DueLogRecord:
     }
     headers = {
         TYPE_HEADER: MISSED,
-        ID_HEADER: repeatable_id(clock, schedule_id, missed.first_ms, missed.reason.value),
+        ID_HEADER: repeatable_id(clock, schedule_id, missed.first_ms, missed.last_ms, missed.reason.value),
         SCHEDULE_HEADER: schedule_id,
         CLOCK_HEADER: clock,
         TICK_HEADER: to_rfc3339(tick_ms),
