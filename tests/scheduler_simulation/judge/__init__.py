@@ -1,0 +1,1 @@
+"""The judge of the scheduler. It imports nothing of clocksvc: its rules come from the documents alone."""
