@@ -6,12 +6,13 @@ from typing import Literal
 
 
 class Exporter(StrEnum):
-    """The replicas that export a metric, or a user's process."""
+    """The processes that export a metric: replicas of the service, schedulers, or a user's process."""
 
     EVERY_REPLICA = "every replica"
     LEADER = "leader"
     CONSUMER = "consumer"
     OUTBOX = "outbox"
+    SCHEDULER = "scheduler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,12 @@ TASK_DUPLICATES = Metric(
     "Runs that is_duplicate recognised as redeliveries of tasks that had already succeeded.",
     Exporter.LEADER,
 )
+SCHEDULE_PARTITIONS = Metric(
+    "clocksvc_schedule_partitions",
+    "gauge",
+    ("clock", "state"),
+    "Partitions of schedules: owned by a scheduler, or unowned, so that nothing in them is sent.",
+)
 STREAMS = Metric(
     "clocksvc_streams",
     "gauge",
@@ -213,6 +220,7 @@ CATALOGUE = (
     TASKS,
     DISPATCHER_CHECKPOINT,
     TASK_DUPLICATES,
+    SCHEDULE_PARTITIONS,
     STREAMS,
     STREAMS_DROPPED,
     INVALID_HTTP,

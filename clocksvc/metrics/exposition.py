@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import generate_latest
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from clocksvc.clock.logs import log_of
@@ -24,9 +24,10 @@ from clocksvc.metrics.catalogue import (
     TICK_LATENCY,
     TICKS,
 )
+from clocksvc.metrics.families import Families
 from clocksvc.metrics.readings import ClockReadings, ClockSource, Reading, read
 
-_SIMPLE_FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
+_FAMILIES = [one for one in CATALOGUE if one is not PARTITION_CLOCK]
 _MAX_THREADS = 16
 _PARTITION_CLOCK_HEAD = (
     f"# HELP {PARTITION_CLOCK.name} {PARTITION_CLOCK.help}\n# TYPE {PARTITION_CLOCK.name} {PARTITION_CLOCK.type}\n"
@@ -96,7 +97,8 @@ class Metrics:
         for one in clocks:
             readings += one.readings
         lines = _PARTITION_CLOCK_HEAD + "".join(line for one in clocks for line in one.partition_clocks)
-        return generate_latest(_Families(readings, histogram)) + lines.encode(), CONTENT_TYPE_LATEST
+        families = Families(_FAMILIES, readings, {TICK_LATENCY.name: histogram})
+        return generate_latest(families) + lines.encode(), CONTENT_TYPE_LATEST
 
     def _read_led(self) -> dict[str, "_LedClock"]:
         with self._lock:
@@ -140,24 +142,3 @@ class _LedClock:
     leads: bool = False
     ticks: int = 0
     latencies: _Latencies = field(default_factory=_Latencies)
-
-
-class _Families(CollectorRegistry):
-    """All metric families of one scrape except partition clocks, in the form that prometheus_client needs."""
-
-    def __init__(self, readings: Iterable[Reading], histogram: HistogramMetricFamily) -> None:
-        super().__init__()
-        simple = {
-            one.name: _SIMPLE_FAMILIES[one.type](one.name, one.help, labels=one.labels)
-            for one in CATALOGUE
-            if one.type != "histogram"
-        }
-        for one, labels, value in readings:
-            simple[one.name].add_metric(labels, value)
-        self._families: list[Metric] = [
-            simple.get(one.name, histogram) for one in CATALOGUE if one.name != PARTITION_CLOCK.name
-        ]
-
-    def collect(self) -> Iterable[Metric]:
-        """Return all families in the order of the catalogue."""
-        return self._families

@@ -32,6 +32,7 @@ from clocksvc.metrics.catalogue import (
     PARTITIONS,
     READY,
     REPORTS,
+    SCHEDULE_PARTITIONS,
     TASK_DUPLICATES,
     TASKS,
     Metric,
@@ -135,6 +136,10 @@ def _state(clock: str, state: PublicState) -> Iterator[Reading]:
         yield Reading(PARTITIONS, (clock, "known"), counts.known)
         yield Reading(PARTITIONS, (clock, "unknown"), counts.unknown)
         yield Reading(PARTITIONS, (clock, "excluded"), counts.excluded)
+    schedules = state.schedules
+    if schedules is not None and schedules.owned is not None:
+        yield Reading(SCHEDULE_PARTITIONS, (clock, "owned"), schedules.owned)
+        yield Reading(SCHEDULE_PARTITIONS, (clock, "unowned"), schedules.partitions - schedules.owned)
 
 
 def _hold(clock: str, hold: Hold | None) -> Iterator[Reading]:

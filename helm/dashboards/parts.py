@@ -13,6 +13,7 @@ RUNBOOK_URL = f"{PAGE_URL}/status/runbook.md"
 DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "clocksvc"
 ONE_CLOCK, ALL_CLOCKS, CONSUMER = "clocksvc-clock", "clocksvc-fleet", "clocksvc-consumer"
+SCHEDULES = "clocksvc-schedules"
 
 GREEN, ORANGE, RED, PURPLE, BLUE, PLAIN = "green", "orange", "red", "purple", "blue", "text"
 
@@ -108,6 +109,21 @@ def consumer_job_variable() -> dashboard.QueryVariable:
 def consumer_variable() -> dashboard.QueryVariable:
     """The variable for one consumer: the name that its processes give to ConsumerCollector."""
     return _label_values("consumer", "Consumer", 'clocksvc_consumer_healthy{job=~"$consumer_job"}')
+
+
+def scheduler_job_variable() -> dashboard.QueryVariable:
+    """The variable for the jobs of schedulers. It has its own name, as that for the jobs of consumers."""
+    return (
+        _label_values("job", "Job", "clocksvc_scheduler_build_info", "scheduler_job")
+        .multi(True)
+        .include_all(True)
+        .current(_all())
+    )
+
+
+def scheduled_clock_variable() -> dashboard.QueryVariable:
+    """The variable for one clock with schedules. Replicas of the service know it, also if no scheduler runs."""
+    return _label_values("clock", "Clock", "clocksvc_schedule_partitions")
 
 
 def clock_variable() -> dashboard.QueryVariable:

@@ -179,3 +179,52 @@ CONSUMERS = f"count by (consumer) ({of_consumer('healthy')})"
 UNHEALTHY = f"sum by (consumer) ({of_consumer('healthy')} == bool 0)"
 FLUSH_DURATION = f"{consumer_rate('flush_seconds_total')} / ({consumer_rate('flushes_total')} > 0)"
 """The mean duration of an attempt. Without an attempt there is no result."""
+
+# -- schedules -----------------------------------------------------------------------------------------------------
+
+
+def of_scheduler(metric: str, *matchers: str) -> str:
+    """Return a selector for the series of a scheduler's metric, for the selected clock."""
+    chosen = ('job=~"$scheduler_job"', 'clock=~"$clock"', *matchers)
+    return f"clocksvc_scheduler_{metric}{{{','.join(chosen)}}}"
+
+
+def once(metric: str) -> str:
+    """Return the sum over all partitions of what an owner and its standbys both export."""
+    return f"sum by (clock) (max by (clock, partition) ({of_scheduler(metric)}))"
+
+
+def all_of(metric: str, *labels: str) -> str:
+    """Return the sum over all partitions and schedulers."""
+    return f"sum by ({', '.join(('clock', *labels))}) ({of_scheduler(metric)})"
+
+
+def slowest_of(metric: str, *labels: str) -> str:
+    """Return the highest value of all partitions."""
+    return f"max by ({', '.join(('clock', *labels))}) ({of_scheduler(metric)})"
+
+
+def least_of(metric: str, *labels: str) -> str:
+    """Return the lowest value of all partitions."""
+    return f"min by ({', '.join(('clock', *labels))}) ({of_scheduler(metric)})"
+
+
+def scheduler_rate(counter: str, *labels: str) -> str:
+    """Return the rate of a scheduler's counter per second."""
+    return f"sum by ({', '.join(('clock', *labels))}) (rate({of_scheduler(counter)}[$__rate_interval]))"
+
+
+def scheduler_count(counter: str) -> str:
+    """Return the increase of a scheduler's counter at the resolution of the dashboard."""
+    return f"sum by (clock) (increase({of_scheduler(counter)}[$__rate_interval]))"
+
+
+UNOWNED = 'max by (clock) (clocksvc_schedule_partitions{clock=~"$clock",state="unowned"})'
+SCHEDULERS = 'count by (version) (clocksvc_scheduler_build_info{job=~"$scheduler_job"})'
+MISSED = f"sum by (clock) (increase({of_scheduler('missed_total')}[$__range]))"
+DUE_PER_MINUTE = f"60 * sum by (clock) (rate({of_scheduler('due_total')}[{WINDOW}]))"
+LATE_SCHEDULES = (
+    'max by (clock) (clocksvc_global_clock_timestamp_seconds{clock=~"$clock"}) - on (clock) group_right ()'
+    f" max by (clock, partition) ({of_scheduler('position_timestamp_seconds')})"
+)
+"""How far each partition of schedules is behind the clock. The replicas of the service are a job of their own."""

@@ -7,14 +7,14 @@ from typing import Any
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from helm.dashboards import clock, consumer, fleet
+from helm.dashboards import clock, consumer, fleet, schedules
 
 FOLDER = Path(__file__).resolve().parent.parent / "clocksvc" / "dashboards"
 
 
 def texts() -> dict[str, str]:
     """Return the text of each file, by file name."""
-    dashboards = {"clock": clock, "consumer": consumer, "fleet": fleet}
+    dashboards = {"clock": clock, "consumer": consumer, "fleet": fleet, "schedules": schedules}
     return {f"{name}.json": text(module.dashboard()) for name, module in dashboards.items()}
 
 

@@ -9,6 +9,7 @@ import yaml
 from clocksvc.clock.holds import Reason
 from clocksvc.metrics.catalogue import CATALOGUE
 from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
+from clocksvc.metrics.scheduler_catalogue import SCHEDULER_CATALOGUE
 from tests.repository import ROOT
 from tests.system.docs.links import anchors
 
@@ -66,7 +67,9 @@ def test_a_reason_has_one_section(reason: Reason) -> None:
 
 def test_every_metric_in_it_is_exported() -> None:
     """An operator loses minutes with a query for a metric that does not exist."""
-    assert set(_METRIC.findall(RUNBOOK)) <= {metric.name for metric in (*CATALOGUE, *CONSUMER_CATALOGUE)}
+    assert set(_METRIC.findall(RUNBOOK)) <= {
+        metric.name for metric in (*CATALOGUE, *CONSUMER_CATALOGUE, *SCHEDULER_CATALOGUE)
+    }
 
 
 @pytest.mark.parametrize("alert", ALERTS)
@@ -75,7 +78,7 @@ def test_an_alert_is_made_for_a_person(alert: str) -> None:
     rule = ALERTS[alert]
     summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
     named = "consumer" if alert.startswith("ClocksvcConsumer") else "clock"
-    named = "instance" if alert == "ClocksvcReplicaDown" else named
+    named = "instance" if alert in ("ClocksvcReplicaDown", "ClocksvcSchedulerDown") else named
 
     assert re.fullmatch(r"[1-9]\d*[mh]", rule["for"])
     assert alert == "ClocksvcAbsent" or f"$labels.{named} }}}}" in summary

@@ -12,7 +12,7 @@ import yaml
 from helm.dashboards.written import FOLDER, texts
 from helm.metadata import values, written
 
-NAMES = ("clock.json", "consumer.json", "fleet.json")
+NAMES = ("clock.json", "consumer.json", "fleet.json", "schedules.json")
 
 
 @pytest.mark.parametrize("name", NAMES)

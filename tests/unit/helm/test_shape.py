@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from clocksvc.metrics.catalogue import CATALOGUE
 from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
+from clocksvc.metrics.scheduler_catalogue import SCHEDULER_CATALOGUE
 from tests.system.ops.dashboards.grafana_queries import FOLDER, NAMES, filled_in, model, panels, queries, variables
 
 WIDTH = 24
@@ -55,12 +56,12 @@ def test_a_field_that_grafana_does_not_have_is_found() -> None:
     assert [found.split(":")[0].rpartition(".")[2] for found in differences(read, strange)] == ["colour"]
 
 
-def test_they_are_three() -> None:
+def test_they_are_four() -> None:
     """Each has its own id for links, and the tag by which dashboards link to each other."""
     models = [model(name) for name in NAMES]
 
-    assert [one["uid"] for one in models] == ["clocksvc-clock", "clocksvc-consumer", "clocksvc-fleet"]
-    assert [one["tags"] for one in models] == [["clocksvc"]] * 3
+    assert [one["uid"] for one in models] == [f"clocksvc-{name}" for name in NAMES]
+    assert [one["tags"] for one in models] == [["clocksvc"]] * 4
     assert all("id" not in one for one in models)
 
 
@@ -125,8 +126,8 @@ def test_variables_are_there_before_they_are_used(dashboard: str) -> None:
     for asked in queries(dashboard):
         filled_in(asked.expression, known)
 
-    chosen = ["consumer_job", "consumer"] if dashboard == "consumer" else ["job", "clock"]
-    assert list(known)[:3] == ["datasource", *chosen]
+    chosen = {"consumer": ["consumer_job", "consumer"], "schedules": ["scheduler_job", "clock"]}
+    assert list(known)[:3] == ["datasource", *chosen.get(dashboard, ["job", "clock"])]
     assert ("topic" in known) == (dashboard == "clock")
 
 
@@ -136,7 +137,7 @@ def test_links_lead_to_page_and_runbook(dashboard: str) -> None:
     links = {link["title"]: link.get("url") for link in model(dashboard)["links"]}
     text = (FOLDER / f"{dashboard}.json").read_text(encoding="utf-8")
 
-    assert links["Status page"] == ("${page}/#${clock}" if dashboard == "clock" else "${page}/")
+    assert links["Status page"] == ("${page}/#${clock}" if dashboard in ("clock", "schedules") else "${page}/")
     assert links["Runbook"] == "${runbook}"
     assert links["clocksvc"] is None
     assert sorted(re.findall(r'https?://[^"]+', text)) == [
@@ -166,7 +167,7 @@ def test_queries_never_make_up_a_number(dashboard: str) -> None:
 @pytest.mark.parametrize("dashboard", NAMES)
 def test_metrics_are_those_of_the_catalogue(dashboard: str) -> None:
     """Queries use only exported metrics."""
-    exported = {metric.name for metric in (*CATALOGUE, *CONSUMER_CATALOGUE)}
+    exported = {metric.name for metric in (*CATALOGUE, *CONSUMER_CATALOGUE, *SCHEDULER_CATALOGUE)}
     exported |= {f"{metric.name}_bucket" for metric in CATALOGUE if metric.type == "histogram"}
     named = {name for asked in queries(dashboard) for name in _METRIC.findall(asked.expression)}
 

@@ -11,6 +11,7 @@ import yaml
 
 from clocksvc.metrics.catalogue import CATALOGUE
 from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
+from clocksvc.metrics.scheduler_catalogue import SCHEDULER_CATALOGUE
 from tests.metrics_page import FakeClockView, watching
 from tests.repository import ROOT
 
@@ -20,7 +21,7 @@ CHART = ROOT / "helm" / "clocksvc"
 DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 RULES = sorted((CHART / "rules").glob("*.yaml"))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-IN_CODE = {metric.name: set(metric.labels) for metric in (*CATALOGUE, *CONSUMER_CATALOGUE)}
+IN_CODE = {metric.name: set(metric.labels) for metric in (*CATALOGUE, *CONSUMER_CATALOGUE, *SCHEDULER_CATALOGUE)}
 OF_TARGETS = {"job", "instance", "namespace", "cluster"}
 NO_METRICS = {"clocksvc_clock", "clocksvc_dispatcher", "clocksvc_on_tick", "clocksvc_is_duplicate"}
 """Settings of a Celery app, and attributes, whose names begin like metrics."""

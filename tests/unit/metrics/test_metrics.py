@@ -14,7 +14,9 @@ from clocksvc.interfaces.progress import PartitionClock, Snapshot
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
 from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
 from clocksvc.metrics.exposition import Metrics
+from clocksvc.metrics.scheduler_catalogue import SCHEDULER_CATALOGUE
 from clocksvc.service.public_state import PartitionCounts
+from clocksvc.service.schedules_state import SchedulesState
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
 from tests.metrics_page import NOW_MS, SPEC, FakeClockView, report, scrape, values, watching, write_roster
@@ -38,7 +40,7 @@ def test_catalogue_equals_page() -> None:
 
 def test_catalogue_equals_document() -> None:
     """The document lists every metric of the catalogues with its type, labels, exporter and meaning."""
-    every = (*CATALOGUE, *CONSUMER_CATALOGUE)
+    every = (*CATALOGUE, *CONSUMER_CATALOGUE, *SCHEDULER_CATALOGUE)
     rows = [
         line.strip("| ").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| `clocksvc_")
     ]
@@ -57,6 +59,7 @@ def drive_everything() -> Metrics:
         due_ticks=3,
         hold=Hold(Reason.PARTITION_BEHIND, (Partition("ingest", 1),)),
         partitions=PartitionCounts(known=1, unknown=1, excluded=1, rejected=0),
+        schedules=SchedulesState(8, owned=7),
     )
     write_roster(view.store, 3, excluded=[Partition("ingest", 2)])
     report(view.store, 0, late_records=2)
@@ -104,6 +107,23 @@ def test_nothing_is_nan_and_unknown_is_absent() -> None:
         "clocksvc_heartbeat_last_success_timestamp_seconds",
         "clocksvc_dispatcher_checkpoint_timestamp_seconds",
     }
+
+
+@pytest.mark.parametrize(
+    ("schedules", "expected"),
+    [
+        (None, {}),
+        (SchedulesState(8), {}),
+        (SchedulesState(8, owned=0), {"owned": 0, "unowned": 8}),
+        (SchedulesState(8, owned=8), {"owned": 8, "unowned": 0}),
+    ],
+)
+def test_partitions_of_schedules_are_owned_or_not(schedules: SchedulesState | None, expected: dict[str, int]) -> None:
+    """Absent for a clock without schedules, and while the store does not answer."""
+    view = FakeClockView()
+    view.change(schedules=schedules)
+
+    assert values(watching(view), "clocksvc_schedule_partitions", "state") == expected
 
 
 def test_partition_clock_is_less_the_out_of_orderness() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from tests.repository import ROOT
 
 FOLDER = ROOT / "helm" / "clocksvc" / "dashboards"
-NAMES = ("clock", "consumer", "fleet")
+NAMES = ("clock", "consumer", "fleet", "schedules")
 
 STEP_S = 1
 _BUILT_IN = {"__interval": f"{STEP_S}s", "__rate_interval": f"{4 * STEP_S}s"}
