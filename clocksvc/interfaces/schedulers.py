@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Stats = Mapping[str, Any]
-"""The statistics of one partition in one replica, as a JSON object: the fields of `scheduler.partition.PartitionStats`.
+"""The statistics of one partition in one replica, as a JSON object: the fields of `PartitionStats`.
 They are shown, and no decision depends on them."""
 
 
@@ -27,6 +27,7 @@ class SchedulerAnnouncement:
         loaded: the partitions that the replica can own at once: it has read them to their ends, and follows them.
             Includes `owned`.
         owned: the partitions that it owns: it has fenced the owner before it.
+        failing: the partitions with which it has had a problem for some time. Other replicas are preferred for them.
         stats: by partition, also while a partition is being loaded.
     """
 
@@ -35,6 +36,7 @@ class SchedulerAnnouncement:
     leaving: bool = False
     loaded: frozenset[int] = frozenset()
     owned: frozenset[int] = frozenset()
+    failing: frozenset[int] = frozenset()
     stats: Mapping[int, Stats] = field(default_factory=dict)
 
 

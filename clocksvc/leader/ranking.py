@@ -5,10 +5,10 @@ replica that comes or goes moves only its own logs. A replica that knows fewer c
 after it, so a rolling change of the configuration moves logs in one direction only.
 """
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 
 from clocksvc.interfaces.leases import Announcement
+from clocksvc.runtime.rendezvous import preference
 
 RANK_DELAY_S = 1.0
 """How long a replica of rank k waits for each of the k better ones before it acquires a free lease."""
@@ -59,6 +59,6 @@ def successor(
 def _ranked(log: int, announcements: Sequence[Announcement]) -> list[Announcement]:
     def rank(one: Announcement) -> tuple[int, bytes]:
         outdone = sum(set(other.digests) > set(one.digests) for other in announcements)
-        return outdone, hashlib.sha256(f"{log} {one.replica}".encode()).digest()
+        return outdone, preference(str(log), one.replica)
 
     return sorted(announcements, key=rank)

@@ -29,6 +29,7 @@ class RedisSchedulers:
             "leaving": announcement.leaving,
             "loaded": sorted(announcement.loaded),
             "owned": sorted(announcement.owned),
+            "failing": sorted(announcement.failing),
             "stats": announcement.stats,
         }
         arguments = (announcement.replica, ttl_ms, json.dumps(body), _holder(announcement), *_leases(tokens))
@@ -84,5 +85,6 @@ def _read_announcement(replica: str, text: str) -> SchedulerAnnouncement:
         leaving=body["leaving"],
         loaded=frozenset(body["loaded"]),
         owned=frozenset(body["owned"]),
+        failing=frozenset(body["failing"]),
         stats={int(partition): stats for partition, stats in body["stats"].items()},
     )

@@ -30,6 +30,8 @@ CLOCK_RETRY = BackoffPolicy(1.0, 60.0)
 """For a clock with an error of its own, such as a record that brokers reject. Each attempt can delay other clocks."""
 TICK_COMMAND = BackoffPolicy(1.0, 60.0)
 """For a user's command that failed for a tick. It may need a server that is down for a while."""
+FAILING_PARTITION = BackoffPolicy(60.0, 900.0)
+"""For a partition of schedules that did not work in a replica. Each attempt can delay what is due in it."""
 CRASH = BackoffPolicy(1.0, 5.0)
 """For a thread whose body raised an unexpected exception. It may be a defect, and each attempt logs a traceback."""
 

@@ -39,7 +39,8 @@ def test_live_replicas_are_listed(schedulers: Schedulers) -> None:
     assert schedulers.read().announcements == ()
     schedulers.announce(SECOND, LONG_MS, {})
     stats: dict[int, Stats] = {0: {"schedules": 12, "problem": None}, 7: {"state": "loading"}}
-    changed = SchedulerAnnouncement("a:1 x", "http://a:9", True, frozenset({0, 7}), frozenset({7}), stats)
+    some = frozenset({0, 7}), frozenset({7}), frozenset({5})
+    changed = SchedulerAnnouncement("a:1 x", "http://a:9", True, *some, stats)
     schedulers.announce(FIRST, LONG_MS, {})
 
     reading = schedulers.announce(changed, LONG_MS, {})

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from clocksvc.scheduler.partition import SchedulePartition
-from clocksvc.scheduler.partition_state import PartitionState
+from clocksvc.scheduler.partition_state import PartitionState, PartitionStats
 from clocksvc.scheduler.replica import SchedulerReplica
 from tests.scheduler_simulation.sometimes import Path
 from tests.scheduler_simulation.world.clock import NAME
@@ -80,7 +79,7 @@ class Replica:
         self._woken = True
         self.product.wake()
 
-    def _open(self, number: int) -> "_RunningPartition":
+    def _open(self, number: int) -> "RunningPartition":
         environment, link = self._environment, self.link
         ticks = environment.ticks(link)
         partition = SchedulePartition(
@@ -94,7 +93,7 @@ class Replica:
             on_state=partial(self._changed, number),
         )
         self.partitions[number] = partition
-        return _RunningPartition(self._scheduler, self.name, partition, partial(self._closed, number, partition))
+        return RunningPartition(self._scheduler, self.name, partition, partial(self._closed, number, partition))
 
     def _changed(self, number: int) -> None:
         partition = self.partitions.get(number)
@@ -111,14 +110,15 @@ class Replica:
             del self.partitions[number]
 
 
-class _RunningPartition:
-    """Implements ReplicaPartition with a thread of the simulation."""
+class RunningPartition:
+    """Implements ReplicaPartition with a thread of the simulation, as `scheduler.partition_thread` with a real one."""
 
     def __init__(
         self, scheduler: Scheduler, process: str, partition: SchedulePartition, closed: Callable[[], None]
     ) -> None:
         self._scheduler, self._partition, self._closed = scheduler, partition, closed
         self._ends = False
+        self.closed = False
         scheduler.spawn(process, self._run)
 
     @property
@@ -126,11 +126,7 @@ class _RunningPartition:
         return self._partition.state
 
     @property
-    def lost(self) -> bool:
-        return self._partition.lost
-
-    @property
-    def stats(self) -> Any:
+    def stats(self) -> PartitionStats:
         return self._partition.stats
 
     def acquire(self) -> None:
@@ -150,5 +146,6 @@ class _RunningPartition:
             wait_s = self._partition.step()
             if wait_s > 0 and not self._ends:
                 self._scheduler.wait(wait_s, wake.is_set)
-        self._closed()
         self._partition.close()
+        self.closed = True
+        self._closed()

@@ -103,7 +103,8 @@ def test_status_shows_the_schedules_of_a_clock(capsys: pytest.CaptureFixture[str
 
         known = {"schedules": 1_200, "unreadable": 0, "position_ms": (NOON - 3_480) * 1000, "due_per_minute": 40.0}
         stats = {0: known | {"missed": 3}, 1: known | {"missed": 0}}
-        good = SchedulerAnnouncement("a:1 x", "http://a:8081", False, frozenset({0, 1}), frozenset({0, 1}), stats)
+        both = frozenset({0, 1})
+        good = SchedulerAnnouncement("a:1 x", "http://a:8081", loaded=both, owned=both, stats=stats)
         fixture.schedulers.announce(good, 60_000, {})
         fixture.time.advance(1)
         assert main(schedules) == 0
