@@ -111,6 +111,11 @@ class Message(NamedTuple):
     value: bytes | None
     type: str | None
 
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """The record's headers."""
+        return [] if self.type is None else [(TYPE_HEADER, self.type.encode())]
+
 
 class LogEntry(NamedTuple):
     """One committed record of a log with its offset."""

@@ -16,21 +16,30 @@ ScheduleRecord = tuple[bytes, bytes | None]
 class ScheduleWriter(Protocol):
     """One partition. An object must not be used by two threads at once."""
 
+    def fence(self, keep_alive: KeepAlive) -> None:
+        """Fence earlier owners, unless this was done in this term. When this returns, no earlier owner can write.
+
+        Only the first call of a term, and the first one after an error, blocks: for up to a few seconds.
+
+        Raises:
+            SchedulesUnavailable: no answer.
+        """
+
     def write(self, records: Sequence[ScheduleRecord], keep_alive: KeepAlive) -> list[int]:
         """Commit records in one transaction, and return their offsets.
 
-        When this returns, all in-sync replicas have the records, and readers of committed records get them. The first
-        call, and the first one after `end_term` or an error, fences earlier owners. Blocks for a few seconds at most.
+        When this returns, all in-sync replicas have the records, and readers of committed records get them. Blocks for
+        a few seconds at most.
 
         Raises:
-            Fenced: another owner fenced this one; nothing was written.
+            Fenced: another owner fenced this one, or `fence` was not called after an error; nothing was written.
             RecordRejected: the brokers reject some of the records; nothing was written.
             OutcomeUnknown: all records are written, some of them, or none.
             SchedulesUnavailable: Kafka does not answer; nothing was written.
         """
 
     def end_term(self) -> None:
-        """The owner's term has ended: the next `write` fences again. Returns at once."""
+        """The owner's term has ended: the next one must call `fence`. Returns at once."""
 
     def close(self) -> None:
         """Close connections. Can be called at any time, and more than once."""

@@ -24,7 +24,7 @@ from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.client import SlicedDeadline, dispatcher_id
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
-from clocksvc.kafka.reader import Reader
+from clocksvc.kafka.reader import Reader, log_entry
 from clocksvc.kafka.tick_log_topic import wanted_config, wanted_log_topic
 from clocksvc.kafka.transactions import await_stable
 from clocksvc.kafka.writer import Writer
@@ -97,7 +97,7 @@ class KafkaCheckpoints:
             raise CheckpointsUnavailable(f"this process is not the writer of the {self._topic}: call acquire first")
         messages = [Message(self._key(name), encode(checkpoint), None) for name, checkpoint in checkpoints.items()]
         try:
-            self._await_end(writer.append(messages, self._deadline(keep_alive)), keep_alive)
+            self._await_end(writer.append(messages, self._deadline(keep_alive))[-1], keep_alive)
             self._writer = writer
         except OffsetGap as error:
             raise OutcomeUnknown(f"a part of the checkpoints may be written: {error}") from error
@@ -167,7 +167,7 @@ class KafkaCheckpoints:
         reader = self._open_reader()
         values: dict[str, bytes | None] = {}
         for start in range(low, end, CHUNK):
-            for _, found in reader.read(start, min(start + CHUNK, end), self._deadline(keep_alive)):
+            for _, found in reader.read(start, min(start + CHUNK, end), self._deadline(keep_alive), log_entry):
                 if found.key is not None and found.key.startswith(self._prefix):
                     values[found.key.removeprefix(self._prefix).decode()] = found.value
         return {name: decode(value) for name, value in values.items() if value is not None}

@@ -66,9 +66,9 @@ def client_settings(settings: Mapping[str, str], **fixed: Any) -> dict[str, Any]
     return {**defaults, **settings, **overrides, "allow.auto.create.topics": False, "error_cb": _log_error}
 
 
-def leader_transactional_id(topic: str, log: int) -> str:
-    """Return the transactional id with which the leader of a log writes it."""
-    return f"clocksvc.{topic}.{log}"
+def writer_id(topic: str, partition: int) -> str:
+    """Return the transactional id of the one writer of a partition: a log's leader, or the owner of schedules."""
+    return f"clocksvc.{topic}.{partition}"
 
 
 def dispatcher_id(topic: str, clock: str, dispatcher: str) -> str:

@@ -1,8 +1,8 @@
 """Reads records of an internal topic's partition by offset. Does not decode them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
@@ -10,6 +10,8 @@ from confluent_kafka import Message as KafkaMessage
 from clocksvc.clock.log_record import TYPE_HEADER, LogEntry, Message
 from clocksvc.kafka.client import PAUSE_S, ClientLog, SlicedDeadline, client_settings, describe_error, translate_errors
 from clocksvc.kafka.internal_topic import InternalTopic
+
+T = TypeVar("T")
 
 _NOT_READABLE = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTO_OFFSET_RESET}
 
@@ -63,16 +65,16 @@ class Reader:
         """Ask the partition's leader for all ends: first for those of `stable_bounds`, then for the high watermark."""
         low, stable = self.stable_bounds(deadline)
         # The answer to a fetch at the last stable offset contains the high watermark.
-        self._fetch(stable, stable, deadline)
+        self._fetch(stable, stable, deadline, log_entry)
         _, high = self._consumer.get_watermark_offsets(self._position(), cached=True)
         return Ends(low, stable, max(stable, high))
 
-    def read(self, start: int, end: int, deadline: SlicedDeadline) -> list[LogEntry]:
-        """Return all committed records from offset `start` to before offset `end`.
+    def read(self, start: int, end: int, deadline: SlicedDeadline, convert: Callable[[KafkaMessage], T]) -> list[T]:
+        """Return all committed records from offset `start` to before offset `end`, converted.
 
         `end` must not be above the last stable offset.
         """
-        return self._fetch(start, end, deadline) if start < end else []
+        return self._fetch(start, end, deadline, convert) if start < end else []
 
     def offset_at(self, timestamp_ms: int, deadline: SlicedDeadline) -> int | None:
         """Return the first offset with this timestamp or a later one; None if there is none.
@@ -99,8 +101,8 @@ class Reader:
     def close(self) -> None:
         self._consumer.close()
 
-    def _fetch(self, start: int, end: int, deadline: SlicedDeadline) -> list[LogEntry]:
-        found: list[LogEntry] = []
+    def _fetch(self, start: int, end: int, deadline: SlicedDeadline, convert: Callable[[KafkaMessage], T]) -> list[T]:
+        found: list[T] = []
         failure = None
         self._consumer.assign([self._position(start)])
         try:
@@ -110,7 +112,7 @@ class Reader:
                     continue
                 error, offset = polled.error(), cast(int, polled.offset())
                 if error is None and offset < end:
-                    found.append(LogEntry(offset, message_of(polled)))
+                    found.append(convert(polled))
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     failure = KafkaException(error)
                     if error.code() in _NOT_READABLE:
@@ -152,6 +154,11 @@ class Reader:
         error = self._topic.unavailable(f"{what} the {self._topic}: {why}")
         error.__cause__ = failure
         return error
+
+
+def log_entry(polled: KafkaMessage) -> LogEntry:
+    """Return a polled record as a LogEntry."""
+    return LogEntry(cast(int, polled.offset()), message_of(polled))
 
 
 def message_of(polled: KafkaMessage) -> Message:

@@ -12,6 +12,9 @@ MARKER_TIMEOUT_S = 1.0
 """A transaction that is still open this long after a fence is a hanging one. Usually, the marker of a transaction is
 written a few milliseconds after its commit."""
 
+ABORTED = Message(b"_aborted", b"", "aborted")
+"""The record of a transaction that is aborted to end a hanging one."""
+
 _SHORT_PAUSES, _SHORT_PAUSE_S = 50, 0.0005
 
 NewDeadline = Callable[[], SlicedDeadline]
@@ -76,13 +79,9 @@ class HangingTransactionResolver:
 
     Solution: start a new transaction with the same transactional id, and abort it. The abort also ends the old
     transaction. The old records remain in the topic, but are not committed.
-
-    Args:
-        filler: the record of the new transaction. Consumers of committed records do not read it.
     """
 
-    def __init__(self, filler: Message) -> None:
-        self._filler = filler
+    def __init__(self) -> None:
         self._foreign_from: int | None = None
 
     def end(self, reader: Reader, writer: Writer, marker_wait: NewDeadline, new_deadline: NewDeadline) -> int | None:
@@ -107,7 +106,7 @@ class HangingTransactionResolver:
         _, stable, high = reader.ends(new_deadline())
         if stable in (high, self._foreign_from):
             return None
-        filler = writer.end_hanging(self._filler, new_deadline())
+        filler = writer.end_hanging(ABORTED, new_deadline())
         if not marked(reader, filler, marker_wait(), new_deadline):
             return None
         own = settle(reader, marker_wait(), new_deadline) is not None or reader.ends(new_deadline()).stable > stable

@@ -7,12 +7,11 @@ transactions are safe.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import cast
+from typing import Protocol, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
-from clocksvc.clock.log_record import TYPE_HEADER, Message
 from clocksvc.errors import Fenced, OffsetGap, OutcomeUnknown, RecordRejected
 from clocksvc.kafka.client import (
     PAUSE_S,
@@ -48,18 +47,29 @@ class _MustAbort(Exception):
     """The transaction failed before the commit. The message is the reason."""
 
 
+class Record(Protocol):
+    """A record to be produced; without a value it is a tombstone."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> list[tuple[str, bytes]]: ...
+
+
 class _Deliveries:
-    """The delivery reports of a transaction's records.
+    """The delivery reports of records of one transaction. Those of one partition come in the order of the records.
 
     Attributes:
-        offsets: the offset of each record that was delivered, by the record's index.
-        rejected: the indexes of the records that were rejected.
+        offsets: the offset of each record that was delivered.
+        rejected: the keys of the records that were rejected.
         failure: the first error of another kind.
     """
 
     def __init__(self) -> None:
-        self.offsets: dict[int, int] = {}
-        self.rejected: set[int] = set()
+        self.offsets: list[int] = []
+        self.rejected: list[bytes | None] = []
         self.failure: KafkaError | None = None
 
     @property
@@ -67,12 +77,12 @@ class _Deliveries:
         """The number of reports, at least. It does not count further failures after the first one."""
         return len(self.offsets) + len(self.rejected)
 
-    def report(self, index: int, error: KafkaError | None, sent: KafkaMessage) -> None:
-        """Add the report of the record with this index."""
+    def report(self, error: KafkaError | None, sent: KafkaMessage) -> None:
+        """Add the report of a record. It serves all records: one function for each would cost as much as sending."""
         if error is None:
-            self.offsets[index] = cast(int, sent.offset())
+            self.offsets.append(cast(int, sent.offset()))
         elif error.code() in _REJECTED:
-            self.rejected.add(index)
+            self.rejected.append(sent.key())
         else:
             self.failure = self.failure or error
 
@@ -124,13 +134,24 @@ class Writer:
         why = describe_error(failure, self._acls)
         raise self._topic.unavailable(f"earlier writers of the {self._topic} can't be fenced: {why}") from failure
 
-    def append(self, messages: Sequence[Message], deadline: SlicedDeadline, begin: int | None = None) -> int:
-        """Commit records in one transaction, and return the offset of the last record.
+    def append(
+        self,
+        records: Sequence[Record],
+        deadline: SlicedDeadline,
+        begin: int | None = None,
+        *,
+        last: Record | None = None,
+        shared: bool = False,
+    ) -> list[int]:
+        """Commit records in one transaction, and return their offsets, ascending.
 
         When this method returns, the commit can't be undone. Its marker may be written to the topic a little later.
 
         Args:
             begin: the offset at which the transaction must begin, if no other producer writes to the partition.
+            last: a record that is produced once all others were acknowledged. If brokers commit a part of the
+                transaction that contains it, all others are in this part.
+            shared: True if records of other producers may be between these records.
 
         Raises:
             OffsetGap: the first record does not have the offset `begin`, or the offsets are not contiguous.
@@ -139,13 +160,12 @@ class Writer:
         """
         self._begin_use()
         try:
-            offsets = self._send(messages, deadline)
-            expected = offsets[0] if begin is None else begin
-            if offsets != list(range(expected, expected + len(messages))):
-                raise OffsetGap(
-                    f"a transaction of {len(messages)} records on the {self._topic} has the offsets {offsets[0]} to "
-                    f"{offsets[-1]}, but must begin at {expected} and have no gap"
-                )
+            self._begin()
+            offsets = self._send(records, deadline)
+            if last is not None:
+                offsets += self._send([last], deadline)
+            if not shared:
+                self._check_contiguous(offsets, begin)
             self._commit(deadline)
         except _MustAbort as failure:
             self._abort(deadline)
@@ -154,16 +174,17 @@ class Writer:
             self._abort(deadline)
             raise
         self.usable = True
-        return offsets[-1]
+        return offsets
 
-    def append_to_partitions(self, messages: Sequence[tuple[int, Message]], deadline: SlicedDeadline) -> None:
+    def append_to_partitions(self, records: Sequence[tuple[int, Record]], deadline: SlicedDeadline) -> None:
         """Commit records of several partitions of the topic, each with its partition, in one transaction.
 
         When this method returns, the commit can't be undone. Raises the errors of `append` except OffsetGap.
         """
         self._begin_use()
         try:
-            self._send([one for _, one in messages], deadline, [partition for partition, _ in messages])
+            self._begin()
+            self._send([one for _, one in records], deadline, [partition for partition, _ in records])
             self._commit(deadline)
         except _MustAbort as failure:
             self._abort(deadline)
@@ -173,7 +194,7 @@ class Writer:
             raise
         self.usable = True
 
-    def end_hanging(self, filler: Message, deadline: SlicedDeadline) -> int:
+    def end_hanging(self, filler: Record, deadline: SlicedDeadline) -> int:
         """Abort a transaction of one record, and return the record's offset.
 
         Consumers of committed records do not read the record. The abort marker also ends an earlier transaction of the
@@ -181,6 +202,7 @@ class Writer:
         """
         self._begin_use()
         try:
+            self._begin()
             (offset,) = self._send([filler], deadline)
         except _MustAbort as failure:
             self._abort(deadline)
@@ -219,23 +241,28 @@ class Writer:
             except KafkaException:
                 self._producer.poll(min(PAUSE_S, slice_s))
 
+    def _begin(self) -> None:
+        self._log.last = ""
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as raised:
+            raise self._failure(raised) from raised
+
     def _send(
-        self, messages: Sequence[Message], deadline: SlicedDeadline, partitions: Sequence[int] | None = None
+        self, records: Sequence[Record], deadline: SlicedDeadline, partitions: Sequence[int] | None = None
     ) -> list[int]:
-        """Begin a transaction, send records, wait until brokers have them, and return their offsets.
+        """Send records, wait until brokers have all of them, and return their offsets.
 
         Args:
             partitions: the partition of each record; None for that of the topic.
         """
-        self._log.last = ""
         deliveries = _Deliveries()
         sent = 0
         failure: KafkaException | None = None
         try:
-            self._producer.begin_transaction()
-            for index, one in enumerate(messages):
+            for index, one in enumerate(records):
                 partition = self._topic.partition if partitions is None else partitions[index]
-                self._produce(index, one, partition, deliveries, deadline)
+                self._produce(one, partition, deliveries, deadline)
                 sent += 1
         except KafkaException as raised:
             # If a broker rejected an earlier record, the client accepts no more. Only the report says why.
@@ -250,20 +277,26 @@ class Writer:
             failure = failure or raised
         if deliveries.rejected:
             raise RecordRejected(
-                [messages[index].key for index in sorted(deliveries.rejected)],
-                f"the brokers reject {len(deliveries.rejected)} of {len(messages)} records for the {self._topic}",
+                deliveries.rejected,
+                f"the brokers reject {len(deliveries.rejected)} of {len(records)} records for the {self._topic}",
             )
         if failure is not None:
             raise self._failure(failure) from failure
         if deliveries.failure is not None:
             raise _MustAbort(self._reason(deliveries.failure))
-        if len(deliveries.offsets) < len(messages):
+        if len(deliveries.offsets) < len(records):
             raise _MustAbort("no answer")
-        return [deliveries.offsets[index] for index in range(len(messages))]
+        return deliveries.offsets
 
-    def _produce(
-        self, index: int, one: Message, partition: int, deliveries: _Deliveries, deadline: SlicedDeadline
-    ) -> None:
+    def _check_contiguous(self, offsets: list[int], begin: int | None) -> None:
+        expected = offsets[0] if begin is None else begin
+        if offsets != list(range(expected, expected + len(offsets))):
+            raise OffsetGap(
+                f"a transaction of {len(offsets)} records on the {self._topic} has the offsets {offsets[0]} to "
+                f"{offsets[-1]}, but must begin at {expected} and have no gap"
+            )
+
+    def _produce(self, one: Record, partition: int, deliveries: _Deliveries, deadline: SlicedDeadline) -> None:
         for slice_s in deadline:
             try:
                 self._producer.produce(
@@ -271,8 +304,8 @@ class Writer:
                     one.value,
                     one.key,
                     partition=partition,
-                    headers=None if one.type is None else {TYPE_HEADER: one.type},
-                    on_delivery=lambda error, sent: deliveries.report(index, error, sent),
+                    headers=cast("list[tuple[str, str | bytes | None]]", one.headers),
+                    on_delivery=deliveries.report,
                 )
                 return
             except BufferError:
@@ -280,7 +313,7 @@ class Writer:
             except KafkaException as raised:
                 if error_of(raised).code() not in _REJECTED:
                     raise
-                deliveries.rejected.add(index)
+                deliveries.rejected.append(one.key)
                 return
         raise _MustAbort("no answer")
 

@@ -50,15 +50,20 @@ class OwnedPartition:
     def read_to_end(self) -> None:
         """Wait until the table has all that was acknowledged before this call. Blocks for up to 10 s.
 
+        No earlier owner can write after this. So a function that reads to the end, compares and writes can't overwrite
+        what another owner has acknowledged.
+
         Raises:
             TableUnavailable: the end was not reached in time.
+            SchedulesUnavailable: the owner before this one can't be fenced, because Kafka does not answer.
         """
         raise NotImplementedError
 
     def write(self, records: Sequence[ScheduleRecord]) -> list[int]:
-        """Write records in one transaction, and return their offsets: see `ScheduleWriter.write`.
+        """Write records in one transaction, and return their offsets. Call `read_to_end` before.
 
-        `get` and `scan` see them after the next `read_to_end`.
+        When this returns, all in-sync replicas have the records. `get` and `scan` see them after the next
+        `read_to_end`.
 
         Raises:
             Fenced, RecordRejected, OutcomeUnknown, SchedulesUnavailable: see `ScheduleWriter.write`.

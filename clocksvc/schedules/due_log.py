@@ -3,6 +3,9 @@
 A transaction has the records of one or more ticks, and behind them the position. So if a transaction was committed only
 in part, there are due records behind the newest position. A new owner begins at this position, and passes over the
 records whose ids are there.
+
+The records of missed runs are a chain: each has the offset of the one before it, and a position has the offset of the
+newest one. So they are found without reading the due records between them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +15,7 @@ import msgspec
 
 from clocksvc.clock.log_record import TYPE_HEADER
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
-from clocksvc.errors import InvalidValue, UnreadableRecord
+from clocksvc.errors import UnreadableRecord
 from clocksvc.interfaces.due_log import DueLogRecord
 from clocksvc.interfaces.schedule_topics import POSITION_KEY
 from clocksvc.interfaces.task_queue import CLOCK_HEADER, DUE_HEADER, ID_HEADER, TICK_HEADER, repeatable_id
@@ -20,15 +23,21 @@ from clocksvc.schedules.wheel import Due, DueAtTick, Missed, Reason
 
 SCHEDULE_HEADER = "clocksvc-schedule"
 TASK_HEADER = "clocksvc-task"
+PREVIOUS_HEADER = "clocksvc-previous-missed"
 MISSED, POSITION = "missed", "position"
 FORMAT = 1
 _POSITION_KEY = POSITION_KEY.encode()
 
 
 class Position(NamedTuple):
-    """Up to which tick everything of a partition was sent."""
+    """Up to which tick everything of a partition was sent.
+
+    Attributes:
+        newest_missed: the offset of the newest record of the type `missed`; None if there was none.
+    """
 
     tick_ms: int
+    newest_missed: int | None = None
 
 
 def due_id(clock: str, schedule_id: str, due_ms: int) -> str:
@@ -73,9 +82,36 @@ def missed_record(clock: str, missed: Missed, tick_ms: int) -> DueLogRecord:
 
 def position_record(clock: str, position: Position) -> DueLogRecord:
     """Return the record that ends a transaction. It is produced once all records before it were acknowledged."""
-    value = {"format": FORMAT, "clock": clock, "tick": to_rfc3339(position.tick_ms)}
+    tick, newest = to_rfc3339(position.tick_ms), position.newest_missed
+    value = {"format": FORMAT, "clock": clock, "tick": tick, "newest_missed": newest}
     headers = {TYPE_HEADER: POSITION, CLOCK_HEADER: clock, TICK_HEADER: to_rfc3339(position.tick_ms)}
     return DueLogRecord(_POSITION_KEY, msgspec.json.encode(value), _encoded(headers))
+
+
+def is_missed(record: DueLogRecord) -> bool:
+    """True for the record of due times that are not sent."""
+    return record.headers[0] == (TYPE_HEADER, MISSED.encode())
+
+
+def chained(record: DueLogRecord, previous: int | None) -> DueLogRecord:
+    """Return the record of due times that are not sent with the offset of the one before it; None if there is none."""
+    if previous is None:
+        return record
+    return record._replace(headers=[*record.headers, (PREVIOUS_HEADER, str(previous).encode())])
+
+
+def read_previous(headers: Iterable[tuple[str, bytes | None]]) -> int | None:
+    """Return the offset of the missed run before this one; None if this is the first one.
+
+    Raises:
+        UnreadableRecord: the header is no offset.
+    """
+    value = dict(headers).get(PREVIOUS_HEADER)
+    if value is None:
+        return None
+    if not value.isdigit():
+        raise UnreadableRecord(f"{PREVIOUS_HEADER}: {value!r} is not valid: wanted an offset")
+    return int(value)
 
 
 def tick_records(clock: str, found: DueAtTick, tick_ms: int) -> Iterator[DueLogRecord]:
@@ -107,8 +143,10 @@ def read_position(value: bytes) -> Position:
         UnreadableRecord: the value is not valid.
     """
     try:
-        return Position(parse_timestamp("tick", str(_fields(value)["tick"])))
-    except (KeyError, InvalidValue) as error:
+        fields = _fields(value)
+        newest = fields.get("newest_missed")
+        return Position(parse_timestamp("tick", str(fields["tick"])), None if newest is None else int(newest))
+    except (KeyError, TypeError, ValueError) as error:
         raise UnreadableRecord(f"the record of a position is not valid: {error}") from None
 
 
@@ -120,14 +158,16 @@ class DueLogReader:
     Attributes:
         position: the newest one; None if no position was read.
         sent_ids: the ids of the records behind it, which are not produced again.
+        newest_missed: the offset of the newest record of the type `missed`; None if there is none.
     """
 
     def __init__(self) -> None:
         self.position: Position | None = None
         self.sent_ids: set[str] = set()
+        self.newest_missed: int | None = None
         self._sent_upto_ms = -1
 
-    def read(self, value: bytes, headers: Iterable[tuple[str, bytes | None]]) -> None:
+    def read(self, offset: int, value: bytes, headers: Iterable[tuple[str, bytes | None]]) -> None:
         """Read the next record, in the order of offsets.
 
         Raises:
@@ -136,20 +176,26 @@ class DueLogReader:
         found = dict(headers)
         if found.get(TYPE_HEADER) == POSITION.encode():
             self.position = read_position(value)
+            self.newest_missed = self.position.newest_missed
             self.sent_ids.clear()
             return
+        if found.get(TYPE_HEADER) == MISSED.encode():
+            self.newest_missed = offset
         record_id, tick = found.get(ID_HEADER), found.get(TICK_HEADER)
         if record_id is not None and tick is not None:
             self.sent_ids.add(record_id.decode())
             self._sent_upto_ms = max(self._sent_upto_ms, parse_timestamp(TICK_HEADER, tick.decode()))
 
-    def unsent(self, records: Iterable[DueLogRecord], tick_ms: int) -> list[DueLogRecord]:
-        """Return the records of a tick whose ids were not read."""
+    def unsent(self, records: Iterable[DueLogRecord], tick_ms: int) -> Iterator[DueLogRecord]:
+        """Yield the records of a tick whose ids were not read."""
         if tick_ms > self._sent_upto_ms:
             self.sent_ids.clear()
         if not self.sent_ids:
-            return list(records)
-        return [one for one in records if dict(one.headers)[ID_HEADER].decode() not in self.sent_ids]
+            yield from records
+            return
+        for one in records:
+            if dict(one.headers)[ID_HEADER].decode() not in self.sent_ids:
+                yield one
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:

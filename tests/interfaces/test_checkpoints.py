@@ -313,11 +313,10 @@ def before_each_record(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], Non
     """Call `act` with the number of each record of the next transactions, before it is sent."""
     send = Writer._produce
 
-    def produce(writer: Writer, index: int, *args: Any) -> None:
-        if index:
-            writer._producer.flush(10)
-        act(index)
-        send(writer, index, *args)
+    def produce(writer: Writer, one: Any, deliveries: Any, *args: Any) -> None:
+        writer._producer.flush(10)
+        act(deliveries.reports)
+        send(writer, one, deliveries, *args)
 
     monkeypatch.setattr(Writer, "_produce", produce)
 

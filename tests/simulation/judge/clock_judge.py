@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from clocksvc.clock.log_record import Message
 from clocksvc.clock.tick import Tick
-from tests.faulty.tick_log import Transaction
+from tests.faulty.fenced_log import Transaction
 from tests.simulation.judge.expected_overrides import ExpectedOverrides
 from tests.simulation.judge.log_bytes import Wire, body, last_tick_ms, request_ids, tick_parts, time_of
 from tests.simulation.judge.violation import Violation

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from clocksvc.clock.log_record import Message
-from tests.faulty.tick_log import Entry, FaultyLog, Transaction
+from tests.faulty.fenced_log import Entry, Transaction
+from tests.faulty.tick_log import FaultyLog
 from tests.simulation.judge.clock_judge import ClockJudge
 from tests.simulation.judge.log_bytes import Wire, body, clock_of
 from tests.simulation.judge.violation import Violation
@@ -111,7 +112,7 @@ class LogJudge:
             wire = None if newest is None else body(newest)
             judge.log_lost(records, wire, shows_it=not complete and self.log.first_offset > 0)
 
-    def _counts(self, entry: Entry) -> bool:
+    def _counts(self, entry: Entry[Message]) -> bool:
         transaction = entry.transaction
         if entry.message is None or transaction is None or not transaction.committed:
             return False
@@ -123,7 +124,7 @@ class LogJudge:
 
     # -- one record ---------------------------------------------------------------------------------------------------
 
-    def _judge(self, entry: Entry, message: Message, transaction: Transaction) -> None:
+    def _judge(self, entry: Entry[Message], message: Message, transaction: Transaction) -> None:
         writer = self.commits.writer_of(transaction)
         if transaction is not self._present:
             self._begin_transaction(transaction, writer)
@@ -192,7 +193,7 @@ class LogJudge:
         if count != len(self.newest):
             raise Violation(f"snapshot: {count} copies, and the log has records of {sorted(self.newest)}")
 
-    def _judge_record(self, entry: Entry, message: Message, transaction: Transaction, writer: str) -> None:
+    def _judge_record(self, entry: Entry[Message], message: Message, transaction: Transaction, writer: str) -> None:
         clock, wire = clock_of(message), body(message)
         if clock not in self._clocks or wire["clock"] != clock:
             raise Violation(f"foreign: {writer} wrote a record of {wire['clock']} with the key {message.key!r}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from clocksvc.clock.log_record import Message
 from clocksvc.errors import OffsetGap, OutcomeUnknown, RecordRejected
-from tests.faulty.tick_log import Entry
+from tests.faulty.fenced_log import Entry
 from tests.simulation.judge.log_bytes import body
 from tests.simulation.judge.log_judge import LogJudge
 from tests.simulation.judge.violation import Violation
@@ -95,7 +95,9 @@ class LogWatch:
             self._log.confirmed[id(own)] = self._process
         if self._log.losses > losses:
             return  # the log has lost records during the call
-        found: list[Entry] = [entry for entry in log.entries[log._position(end) :] if entry.offset <= end + count]
+        found: list[Entry[Message]] = [
+            entry for entry in log.entries[log._position(end) :] if entry.offset <= end + count
+        ]
         transactions = {id(entry.transaction) for entry in found}
         if after != end + count + 1 or len(transactions) != 1:
             raise Violation(f"unconfirmed: {self._process} got a confirmation of {count} records at {end}: {found}")

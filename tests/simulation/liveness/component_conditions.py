@@ -10,7 +10,7 @@ from clocksvc.clock.request import RequestKind
 from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.kafka.tick_log_topic import TickLogTopic
 from tests.faulty.commits import CommitFault
-from tests.faulty.tick_log import Entry
+from tests.faulty.fenced_log import Entry
 from tests.simulation.faults.fault_context import FaultContext
 from tests.simulation.faults.process_faults import lose_store
 from tests.simulation.faults.tick_log_faults import begin_foreign
@@ -125,7 +125,7 @@ def _from_the_last_shown(context: FaultContext, number: int) -> int:
     return log.end - first
 
 
-def _is_tick_up_to(clock: str, last_ms: int, entry: Entry) -> bool:
+def _is_tick_up_to(clock: str, last_ms: int, entry: Entry[Message]) -> bool:
     committed = entry.transaction is not None and entry.transaction.committed is True
     message = entry.message
     if not committed or message is None or message.type != "tick" or message.key != clock.encode():

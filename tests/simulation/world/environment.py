@@ -14,7 +14,8 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.memory.store_access import StoreContent
 from clocksvc.memory.topics import TopicRecord
-from tests.faulty.tick_log import FaultyLog, Transaction
+from tests.faulty.fenced_log import Transaction
+from tests.faulty.tick_log import FaultyLog
 from tests.faulty.topics import FaultyTopics
 from tests.simulation.world.clock_plan import JITTER_MS, ClockPlan, plan_clocks
 from tests.simulation.world.scheduler import Scheduler, SimulatedTime

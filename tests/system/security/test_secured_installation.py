@@ -16,7 +16,7 @@ from clocksvc.cli.main import main
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.checkpoints import TICK_TASKS
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka.tick_log import TIMEOUT_S
+from clocksvc.kafka.fenced_log import TIMEOUT_S
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.service.bootstrap import Service, open_dispatcher, open_store, open_topics
 from clocksvc.settings import Settings

@@ -11,7 +11,7 @@ from clocksvc.kafka.client import (
     client_settings,
     dispatcher_id,
     explain_missing_acl,
-    leader_transactional_id,
+    writer_id,
 )
 
 pytestmark = pytest.mark.core
@@ -25,7 +25,7 @@ def test_transactional_ids_are_all_different() -> None:
     If a dot joined them, the dispatcher `c.d` of the clock `b` would have the id of the dispatcher `d` of the clock
     `b.c`.
     """
-    ids = [leader_transactional_id(log, number) for log in NAMES for number in range(LOGS)]
+    ids = [writer_id(log, number) for log in NAMES for number in range(LOGS)]
     ids += [dispatcher_id(*names) for names in itertools.product(NAMES, NAMES, NAMES)]
 
     assert len(set(ids)) == LOGS * len(NAMES) + len(NAMES) ** 3

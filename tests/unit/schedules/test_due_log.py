@@ -101,15 +101,15 @@ def test_a_longer_time_of_missed_runs_is_recorded_again() -> None:
 def test_what_cannot_be_read_is_an_error(value: bytes) -> None:
     """An owner must not begin at a position that it can't read."""
     with pytest.raises(UnreadableRecord):
-        DueLogReader().read(value, [("clocksvc-type", b"position")])
+        DueLogReader().read(0, value, [("clocksvc-type", b"position")])
     with pytest.raises(UnreadableRecord):
         read_missed(b"a", value)
 
 
 def read_all(log: Iterable[DueLogRecord]) -> DueLogReader:
     reader = DueLogReader()
-    for record in log:
-        reader.read(record.value, record.headers)
+    for offset, record in enumerate(log):
+        reader.read(offset, record.value, record.headers)
     return reader
 
 
@@ -139,7 +139,7 @@ def test_every_record_is_there_once_although_transactions_were_committed_in_part
         for number in range(3):
             tick_ms = wheel.position_ms + MINUTE
             found = wheel.advance(tick_ms, MINUTE, tick_ms, tick_ms + 90_000)
-            records = reader.unsent(tick_records(CLOCK, found, tick_ms), tick_ms)
+            records = list(reader.unsent(tick_records(CLOCK, found, tick_ms), tick_ms))
             records.append(position_record(CLOCK, Position(tick_ms)))
             log += records[: round(part * len(records))] if number == 2 and part is not None else records
 
@@ -163,6 +163,6 @@ def test_records_of_a_later_tick_are_not_passed_over() -> None:
     reader = read_all([due_record(CLOCK, DUE, NOW_MS), position_record(CLOCK, Position(NOW_MS)), first])
 
     assert reader.sent_ids == {dict(first.headers)["clocksvc-id"].decode()}
-    assert reader.unsent([first], NOW_MS + MINUTE) == []
-    assert reader.unsent([second], NOW_MS + 2 * MINUTE) == [second]
+    assert list(reader.unsent([first], NOW_MS + MINUTE)) == []
+    assert list(reader.unsent([second], NOW_MS + 2 * MINUTE)) == [second]
     assert reader.sent_ids == set()
