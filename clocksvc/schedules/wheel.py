@@ -37,11 +37,12 @@ class Reason(StrEnum):
     """Why due times were not sent.
 
     EXPIRED: they were older than the schedule's `max_age`. SUPERSEDED: a later one was due as well, and the schedule
-    catches up with the last only.
+    catches up with the last only. REJECTED: brokers reject the due record, for example because it is too large.
     """
 
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
+    REJECTED = "rejected"
 
 
 class Missed(NamedTuple):

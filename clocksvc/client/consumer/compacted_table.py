@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from clocksvc.client.consumer.table_follower import TableFollower, logger
+from clocksvc.client.consumer.table_follower import POLL_S, TableFollower, logger
 from clocksvc.client.consumer.table_partition import Decode, OnChange, PartitionProgress, Unreadable
 from clocksvc.client.consumer.table_state import TableCounts, TableProgress, TableState
 from clocksvc.errors import InvalidValue, TableUnavailable
@@ -51,6 +51,8 @@ class CompactedTable(Generic[V]):
         on_change: called with `key, old, new` after each change in the table, also while it is loaded. `old` is None
             for a new key, `new` for a deleted one. It runs in the table's thread and delays the records behind it, so
             it must not wait for the table or close it. An exception is counted and logged.
+        initial_changes: False to call `on_change` only after a partition was loaded for the first time. Loading is
+            faster then.
         pause_collector: True to turn off Python's cyclic garbage collector, in the whole process, while the table is
             loaded for the first time, and then to exclude all present objects from later collections (`gc.freeze`).
             It saves time if a table has many values that are not bytes.
@@ -72,6 +74,7 @@ class CompactedTable(Generic[V]):
         settings: Mapping[str, Any] | None = None,
         partitions: Sequence[int] | None = None,
         on_change: OnChange[V] | None = None,
+        initial_changes: bool = True,
         pause_collector: bool = False,
         source: Callable[[], CompactedTopic] | None = None,
         time: Time | None = None,
@@ -89,7 +92,13 @@ class CompactedTable(Generic[V]):
         self.topic, self._time = topic, time or SystemTime()
         self._chosen = None if partitions is None else tuple(sorted(set(partitions)))
         self._follower = TableFollower(
-            topic, source or _open_kafka(topic, kafka), self._chosen, decode, on_change, self._time
+            topic,
+            source or _open_kafka(topic, kafka),
+            self._chosen,
+            decode,
+            on_change,
+            self._time,
+            initial_changes=initial_changes,
         )
         self._changed = threading.Condition()
         self._wake = threading.Event()
@@ -237,10 +246,10 @@ class CompactedTable(Generic[V]):
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
-    def step(self) -> float:
-        """Do one step: read and apply what there is. Blocks for up to 0.1 s, or a few seconds if Kafka does not answer.
+    def step(self, poll_s: float = POLL_S) -> float:
+        """Do one step: read and apply what there is. Only for tables that were created with `start=False`.
 
-        Only for tables that were created with `start=False`.
+        Blocks for up to `poll_s` if there is nothing to read, and for a few seconds if Kafka does not answer.
 
         Returns:
             How many seconds the next step can wait.
@@ -248,7 +257,7 @@ class CompactedTable(Generic[V]):
         follower = self._follower
         if self._pause is not None:
             self._pause.set_paused(not follower.ready and follower.problem is None)
-        wait_s = follower.step()
+        wait_s = follower.step(poll_s)
         if self._pause is not None and follower.ready:
             self._pause.freeze()
             self._pause = None
@@ -271,6 +280,14 @@ class CompactedTable(Generic[V]):
         with self._changed:
             self._changed.notify_all()
         return self._thread.join(timeout_s)
+
+    def free(self) -> None:
+        """Delete the contents of a closed table. Does not block.
+
+        A table with `pause_collector` needs it: the garbage collector never looks at the contents, and they would stay
+        in memory after the last reference to the table is gone.
+        """
+        self._follower.partitions = {}
 
     def _finish(self) -> None:
         if self._pause is not None:

@@ -56,10 +56,12 @@ class TableFollower(Generic[V]):
         on_change: OnChange[V] | None,
         time: Time,
         rng: random.Random | None = None,
+        *,
+        initial_changes: bool = True,
     ) -> None:
         self._topic, self._chosen, self._time = topic, chosen, time
         self._open_source, self.source = open_source, open_source()
-        self._decode, self._on_change = decode, on_change
+        self._decode, self._on_change, self._initial_changes = decode, on_change, initial_changes
         self._backoff = Backoff(CONNECTION, rng)
         self._lines = RepeatedLines(logger)
         self.partitions: Mapping[int, TablePartition[V]] = {}
@@ -93,10 +95,10 @@ class TableFollower(Generic[V]):
 
     # -- the thread's part --------------------------------------------------------------------------------------------
 
-    def step(self) -> float:
+    def step(self, poll_s: float = POLL_S) -> float:
         """Check the topic if it is time, and apply the records of one poll.
 
-        Blocks for up to 0.1 s if there are no records, and for a few seconds if brokers do not answer a check.
+        Blocks for up to `poll_s` if there are no records, and for a few seconds if brokers do not answer a check.
 
         Returns:
             How many seconds the next step can wait: 0 while partitions are read.
@@ -106,7 +108,7 @@ class TableFollower(Generic[V]):
             self._check_at = self._time.monotonic() + self._check(now)
         if not self.partitions:
             return max(0.0, self._next_check_s - self._time.monotonic())
-        self._apply(self.source.poll(POLL_S))
+        self._apply(self.source.poll(poll_s))
         self.ready = self.ready or self._complete()
         return 0.0
 
@@ -189,7 +191,7 @@ class TableFollower(Generic[V]):
             return
         self.source.start(again | {number: bounds.begin for number, bounds in starting.items()})
         added = {
-            number: TablePartition(number, self._decode, self._on_change)
+            number: TablePartition(number, self._decode, self._on_change, initial_changes=self._initial_changes)
             for number in starting
             if number not in self.partitions
         }

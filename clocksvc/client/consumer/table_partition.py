@@ -67,7 +67,9 @@ class TablePartition(Generic[V]):
         newest_unreadable: the newest unreadable records whose key was not written again since.
     """
 
-    def __init__(self, number: int, decode: Decode[V], on_change: OnChange[V] | None) -> None:
+    def __init__(
+        self, number: int, decode: Decode[V], on_change: OnChange[V] | None, *, initial_changes: bool = True
+    ) -> None:
         self.number = number
         self.contents: dict[bytes, V] = {}
         self.position = self.begin = self.end = 0
@@ -77,6 +79,7 @@ class TablePartition(Generic[V]):
         self.last_unreadable: Unreadable | None = None
         self.newest_unreadable: dict[bytes | None, Unreadable] = {}
         self._decode, self._on_change = decode, on_change
+        self._reports_changes = initial_changes
         self._loading_end = 0
         self._reload: dict[bytes, V] | None = None
 
@@ -109,7 +112,7 @@ class TablePartition(Generic[V]):
         """
         decode, unreadable = self._decode, self.newest_unreadable
         into = self.contents if self._reload is None else self._reload
-        on_change = self._on_change if self._reload is None else None
+        on_change = self._on_change if self._reload is None and self._reports_changes else None
         for record in records:
             key, value, old = record.key(), None, None
             if key is None:
@@ -144,7 +147,7 @@ class TablePartition(Generic[V]):
             if self._reload is not None:
                 before, self.contents, self._reload = self.contents, self._reload, None
                 self._report_differences(before)
-            self.loaded = True
+            self.loaded = self._reports_changes = True
 
     def _report_differences(self, before: dict[bytes, V]) -> None:
         if self._on_change is None:

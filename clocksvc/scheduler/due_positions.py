@@ -1,0 +1,47 @@
+"""Finds the position in a partition of due records, and what was sent behind it."""
+
+from clocksvc.clock.log_record import TYPE_HEADER
+from clocksvc.interfaces.due_log import DueLog, DueLogEntry
+from clocksvc.interfaces.tick_log import KeepAlive, LogBounds
+from clocksvc.schedules.due_log import POSITION, DueLogReader, Position, read_position
+
+FIRST_CHUNK, LARGEST_CHUNK = 1_000, 50_000
+"""How many offsets are read at once. Usually the position is the last record."""
+
+
+def newest_position(due_log: DueLog, bounds: LogBounds, keep_alive: KeepAlive) -> Position | None:
+    """Return the newest position; None if there is none.
+
+    Raises:
+        UnreadableRecord: this version can't read it.
+        DueLogUnavailable: no answer.
+    """
+    found = _find(due_log, bounds, keep_alive)
+    return None if found is None else read_position(found.value or b"")
+
+
+def read_due_log(due_log: DueLog, bounds: LogBounds, keep_alive: KeepAlive) -> DueLogReader:
+    """Read from the newest position to the end, in bounded memory. Call this after the fence.
+
+    Raises:
+        UnreadableRecord: this version can't read the position. The owner must not begin.
+        DueLogUnavailable: no answer.
+    """
+    found = _find(due_log, bounds, keep_alive)
+    reader = DueLogReader()
+    for start in range(bounds.first if found is None else found.offset, bounds.end, LARGEST_CHUNK):
+        for entry in due_log.read(start, min(start + LARGEST_CHUNK, bounds.end), keep_alive):
+            reader.read(entry.offset, entry.value or b"", entry.headers)
+    return reader
+
+
+def _find(due_log: DueLog, bounds: LogBounds, keep_alive: KeepAlive) -> DueLogEntry | None:
+    """Return the newest record of a position. Reads backwards, because Kafka keeps due records for days."""
+    end, size = bounds.end, FIRST_CHUNK
+    while end > bounds.first:
+        start = max(bounds.first, end - size)
+        for entry in reversed(due_log.read(start, end, keep_alive)):
+            if (TYPE_HEADER, POSITION.encode()) in entry.headers:
+                return entry
+        end, size = start, min(size * 4, LARGEST_CHUNK)
+    return None
