@@ -34,6 +34,20 @@ class DueLogEntry(NamedTuple):
     headers: list[tuple[str, bytes | None]]
 
 
+class Appended(NamedTuple):
+    """The result of one transaction.
+
+    Attributes:
+        end: the offset after the transaction and its marker, where the next one begins.
+        produce_s: the seconds until all records were acknowledged.
+        commit_s: the seconds from then until the commit was confirmed.
+    """
+
+    end: int
+    produce_s: float = 0.0
+    commit_s: float = 0.0
+
+
 class DueLog(Protocol):
     """One partition."""
 
@@ -81,8 +95,8 @@ class DueLog(Protocol):
 
     def append(
         self, records: Sequence[DueLogRecord], position: DueLogRecord | None, end: int, keep_alive: KeepAlive
-    ) -> int:
-        """Commit records in one transaction that begins exactly at offset `end`, and return the new end.
+    ) -> Appended:
+        """Commit records in one transaction that begins exactly at offset `end`.
 
         The position is the last record. It is produced after all others were acknowledged, because brokers can commit
         a part of a transaction: a committed position means that all records before it are committed.

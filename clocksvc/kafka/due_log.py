@@ -7,7 +7,7 @@ from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from clocksvc.errors import DueLogUnavailable
-from clocksvc.interfaces.due_log import DueLogEntry, DueLogRecord
+from clocksvc.interfaces.due_log import Appended, DueLogEntry, DueLogRecord
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.admin import Admin, config_values
@@ -55,8 +55,15 @@ class KafkaDueLog(FencedLog):
 
     def append(
         self, records: Sequence[DueLogRecord], position: DueLogRecord | None, end: int, keep_alive: KeepAlive
-    ) -> int:
-        return self._append(records, end, keep_alive, last=position)
+    ) -> Appended:
+        began = acknowledged = self._time.monotonic()
+
+        def note() -> None:
+            nonlocal acknowledged
+            acknowledged = self._time.monotonic()
+
+        new_end = self._append(records, end, keep_alive, last=position, acknowledged=note)
+        return Appended(new_end, acknowledged - began, self._time.monotonic() - acknowledged)
 
 
 def _entry(polled: KafkaMessage) -> DueLogEntry:

@@ -80,13 +80,21 @@ class FencedLog:
         with self._reading() as reader:
             return reader.read(start, end, self._deadline(keep_alive), convert)
 
-    def _append(self, records: Sequence[Record], end: int, keep_alive: KeepAlive, last: Record | None = None) -> int:
+    def _append(
+        self,
+        records: Sequence[Record],
+        end: int,
+        keep_alive: KeepAlive,
+        *,
+        last: Record | None = None,
+        acknowledged: Callable[[], None] = lambda: None,
+    ) -> int:
         """Commit records in one transaction that begins at `end`, and return the new end. See `Writer.append`."""
         if self._writer is None:
             raise Fenced(f"this process is not the writer of the {self._topic}: call fence first")
         deadline = self._deadline(keep_alive)
         try:
-            offsets = self._writer.append(records, deadline, begin=end, last=last)
+            offsets = self._writer.append(records, deadline, begin=end, last=last, acknowledged=acknowledged)
             return self._confirm(offsets[-1], deadline)
         except BaseException:
             self._discard_writer()

@@ -5,7 +5,7 @@ a transaction, and would apply it to the next transaction of the same producer. 
 transactions are safe.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol, cast
 
@@ -142,6 +142,7 @@ class Writer:
         *,
         last: Record | None = None,
         shared: bool = False,
+        acknowledged: Callable[[], None] = lambda: None,
     ) -> list[int]:
         """Commit records in one transaction, and return their offsets, ascending.
 
@@ -152,6 +153,7 @@ class Writer:
             last: a record that is produced once all others were acknowledged. If brokers commit a part of the
                 transaction that contains it, all others are in this part.
             shared: True if records of other producers may be between these records.
+            acknowledged: called once brokers have all records, before the commit.
 
         Raises:
             OffsetGap: the first record does not have the offset `begin`, or the offsets are not contiguous.
@@ -166,6 +168,7 @@ class Writer:
                 offsets += self._send([last], deadline)
             if not shared:
                 self._check_contiguous(offsets, begin)
+            acknowledged()
             self._commit(deadline)
         except _MustAbort as failure:
             self._abort(deadline)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clocksvc.interfaces.due_log import DueLogEntry, DueLogRecord
+from clocksvc.interfaces.due_log import Appended, DueLogEntry, DueLogRecord
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.memory.fenced_log import MemoryFencedLog, SharedLog
 
@@ -37,5 +37,5 @@ class MemoryDueLog(MemoryFencedLog[DueLogRecord]):
 
     def append(
         self, records: Sequence[DueLogRecord], position: DueLogRecord | None, end: int, keep_alive: KeepAlive
-    ) -> int:
-        return self._append([*records, *([] if position is None else [position])], end, keep_alive)
+    ) -> Appended:
+        return Appended(self._append([*records, *([] if position is None else [position])], end, keep_alive))

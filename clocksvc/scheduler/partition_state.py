@@ -31,8 +31,8 @@ class PartitionStats:
         due_per_minute: the number of due records for a minute of the clock, at its last ticks (`RecentDue`); None for a
             standby, and until it is known.
         missed: the number of due times that were not sent.
-        decide_s, append_s: how many seconds the last ticks with due records took: to read the partition to its end and
-            to decide what is due, and until the commit was confirmed.
+        decide_s, produce_s, commit_s: the seconds that the last ticks with due records took: to read the partition to
+            its end and to decide what is due, until all records were acknowledged, and until the commit was confirmed.
         terms: how many times this replica became the owner.
         fenced: how many times another owner has fenced this one.
         problem: why the partition does not work at present; None if there is no known problem.
@@ -51,7 +51,8 @@ class PartitionStats:
     due_per_minute: float | None = None
     missed: int = 0
     decide_s: float = 0.0
-    append_s: float = 0.0
+    produce_s: float = 0.0
+    commit_s: float = 0.0
     terms: int = 0
     fenced: int = 0
     problem: str | None = None

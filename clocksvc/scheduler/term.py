@@ -42,7 +42,8 @@ class TickFigures:
     due: int = 0
     missed: int = 0
     decide_s: float = 0.0
-    append_s: float = 0.0
+    produce_s: float = 0.0
+    commit_s: float = 0.0
 
     def add(self, committed: "TickFigures") -> None:
         """Add what was committed."""
@@ -116,7 +117,7 @@ class OwnerTerm:
         bounds = self._due_log.bounds(self._keep_alive)
         self._reader = read_due_log(self._due_log, bounds, self._keep_alive)
         self._appender = DueAppender(
-            self._clock, self._due_log, bounds.end, self._reader.newest_missed, self._time, self._keep_alive
+            self._clock, self._due_log, bounds.end, self._reader.newest_missed, self._keep_alive
         )
         position = self._reader.position
         begin_ms = self._first_position(bounds) if position is None else position.tick_ms
@@ -146,17 +147,17 @@ class OwnerTerm:
         if not found:
             self._refresh()
             return False
-        began, appended_s = self._time.monotonic(), self._appender.append_s
-        due = self._figures.due
+        began, figures, appender = self._time.monotonic(), self._figures, self._appender
+        due, produced_s, committed_s = figures.due, appender.produce_s, appender.commit_s
         # Everything that was acknowledged before these ticks counts.
         self._table.read_to_end(self._number, READ_TIMEOUT_S)
         newest_ms = max(found[-1].tick.at_ms, self._ticks.newest(self._clock) or 0)
         for one in found:
             self._handle(one, newest_ms)
         self._commit()
-        if self._figures.due > due:
-            self._figures.append_s = self._appender.append_s - appended_s
-            self._figures.decide_s = self._time.monotonic() - began - self._figures.append_s
+        if figures.due > due:
+            figures.produce_s, figures.commit_s = appender.produce_s - produced_s, appender.commit_s - committed_s
+            figures.decide_s = self._time.monotonic() - began - figures.produce_s - figures.commit_s
         return len(found) == MAX_TICKS
 
     # -- where to begin -----------------------------------------------------------------------------------------------

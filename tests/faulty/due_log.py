@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clocksvc.errors import DueLogUnavailable
-from clocksvc.interfaces.due_log import DueLogEntry, DueLogRecord
+from clocksvc.interfaces.due_log import Appended, DueLogEntry, DueLogRecord
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.memory.due_log import SharedDueLog
 from tests.faulty.fenced_log import FaultyFencedLog, FaultySharedLog
@@ -30,5 +30,5 @@ class FaultyDueLog(FaultyFencedLog[DueLogRecord]):
 
     def append(
         self, records: Sequence[DueLogRecord], position: DueLogRecord | None, end: int, keep_alive: KeepAlive
-    ) -> int:
-        return self._append([*records, *([] if position is None else [position])], end, keep_alive)
+    ) -> Appended:
+        return Appended(self._append([*records, *([] if position is None else [position])], end, keep_alive))

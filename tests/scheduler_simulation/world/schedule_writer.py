@@ -38,10 +38,14 @@ class ReplicaScheduleWriter:
         self._scheduler, self._topic, self._state, self._link = scheduler, topic, state, link
         self._epoch: int | None = None
 
+    def fence(self, keep_alive: KeepAlive) -> None:
+        if self._epoch is None:
+            self._epoch = self._fence()
+
     def write(self, records: Sequence[ScheduleRecord], keep_alive: KeepAlive) -> list[int]:
         epoch, self._epoch = self._epoch, None
         if epoch is None:
-            epoch = self._fence()
+            raise Fenced
         self._reach("writer.begin")
         self._check(epoch)
         transaction = self._begin()
