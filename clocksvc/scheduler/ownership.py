@@ -1,8 +1,8 @@
 """Which replica should own a partition of schedules, and what a replica does about it. Pure functions, without I/O.
 
 A partition is moved without a gap: its new owner loads it first, then acquires the lease, and then fences the owner
-before it, which works until then. Kafka's fence makes this safe, whatever the store says. The lease only decides which
-replica fences, so that two replicas don't fence each other again and again.
+before it, which works until then. Kafka's fence makes this safe, even if the store is wrong. The lease only decides
+which replica fences, so that two replicas don't fence each other again and again.
 """
 
 from collections.abc import Collection, Mapping

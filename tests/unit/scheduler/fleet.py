@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from clocksvc.interfaces.schedulers import SchedulerAnnouncement, SchedulersReading
+from clocksvc.interfaces.time import Time
 from clocksvc.scheduler.partition_state import PartitionState, PartitionStats
 from clocksvc.scheduler.replica import SchedulerReplica
 from clocksvc.testing import ManualTime
@@ -42,7 +43,7 @@ class FakePartition:
         problem: as in the stats.
     """
 
-    def __init__(self, number: int, brokers: Brokers, time: ManualTime, pace: "Pace") -> None:
+    def __init__(self, number: int, brokers: Brokers, time: Time, pace: "Pace") -> None:
         self.number = number
         self.stats = PartitionStats()
         self.closed = False

@@ -133,7 +133,7 @@ def test_what_is_loaded(complete: bool, started: bool, partition: int, action: A
 
 
 def test_a_replica_that_leaves_loads_nothing() -> None:
-    """And closes what it does not own, whatever the lease says."""
+    """And closes what it does not own, with or without a lease."""
     leaving = announcement("a", leaving=True)
 
     assert decide(None, a=leaving) is Action.NONE

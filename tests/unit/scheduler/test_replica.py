@@ -1,4 +1,4 @@
-"""Replicas of the scheduler share partitions, and move them without a gap, whatever happens to the store.
+"""Replicas of the scheduler share partitions, and move them without a gap, also without the store.
 
 Kafka's part, fencing, is simulated: an owner that was fenced can't write, and notices it at its next append.
 """
@@ -124,7 +124,7 @@ def test_a_replica_that_leaves_works_until_others_have_taken_over() -> None:
 
 
 def test_a_lone_replica_ends_at_once() -> None:
-    """Nobody could take over. Its leases are free for the next one."""
+    """No replica could take over. Its leases are free for the next one."""
     fleet = settled("a")
     replica = fleet.replicas["a"]
     replica.leave()
@@ -151,7 +151,7 @@ def test_a_replica_leaves_after_30_s_at_the_latest() -> None:
 
 
 def test_a_replica_leaves_while_the_store_is_down() -> None:
-    """Nobody can take over, but it may come back: the replica works for 30 s."""
+    """No replica can take over, but the store may come back: the replica works for 30 s."""
     fleet = settled("a", "b")
     fleet.server.broken = True
     replica = fleet.replicas["a"]
