@@ -12,6 +12,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import h11
@@ -45,11 +46,23 @@ client."""
 
 
 class Server(uvicorn.Server):
-    """A server for one application. It runs until `should_exit` is set."""
+    """A server for one application. It runs until `should_exit` is set.
+
+    Attributes:
+        on_signal: called at SIGTERM and SIGINT while the server runs, instead of ending it. None ends it.
+    """
 
     def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._closing = app.state.closing
+        self.on_signal: Callable[[], None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """uvicorn's handler of signals."""
+        if self.on_signal is None:
+            super().handle_exit(sig, frame)
+        else:
+            self.on_signal()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End long polls and streams first, because uvicorn waits for every open connection."""

@@ -1,19 +1,32 @@
-"""Reads ticks of one clock that are no longer in memory from its log, in the order of a backlog."""
+"""Reads ticks of one clock that are no longer in memory from its log, for several partitions that work on a backlog."""
 
 from bisect import bisect_right
+from collections import OrderedDict
+from typing import NamedTuple, TypeVar
 
-from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.tick_consumer import TickDecoder, TickWithOffset, offset_before
 from clocksvc.interfaces.tick_log import TickLog
 
 CHUNK = 2_000
 """How many offsets are read at a time. A tick takes up to two of them, and other clocks' records are between them."""
-MAX_TICKS = 4_000
-"""How many ticks stay in memory. The partitions of a clock work through a backlog at nearly the same time."""
+CHUNKS = 8
+"""How many chunks stay in memory. Partitions work through a backlog at different speeds."""
+KNOWN_OFFSETS = 1_024
+"""Of how many ticks the offset is known. Each partition continues at the last tick that it was given."""
+
+
+_T = TypeVar("_T")
+
+
+class _Chunk(NamedTuple):
+    """Consecutive ticks, at least one. None is missing between `after_ms` and the first of them."""
+
+    after_ms: int
+    ticks: list[TickWithOffset]
 
 
 class OlderTicks:
-    """A window of consecutive ticks that moves through a clock's log. Not thread-safe.
+    """Consecutive ticks of a clock from any time on. Not thread-safe.
 
     Args:
         log: the clock's log.
@@ -22,13 +35,13 @@ class OlderTicks:
     def __init__(self, clock: str, log: TickLog) -> None:
         self._log = log
         self._decoder = TickDecoder(clock)
-        self._ticks: list[TickWithOffset] = []
-        self._after_ms: int | None = None
-        self._next_offset = 0
+        self._chunks: OrderedDict[int, _Chunk] = OrderedDict()
+        self._offsets: OrderedDict[int, int] = OrderedDict()
 
     def reset(self) -> None:
-        """Forget the window, because offsets of the log may have changed."""
-        self._after_ms = None
+        """Forget everything, because offsets of the log may have changed."""
+        self._chunks.clear()
+        self._offsets.clear()
 
     def after(self, at_ms: int, upto_ms: int, limit: int, end: int) -> list[TickWithOffset]:
         """Return the ticks after `at_ms` and up to `upto_ms`, at most `limit`; empty if the log has none.
@@ -42,45 +55,54 @@ class OlderTicks:
             TickLogUnavailable: the log can't be read.
             UnreadableRecord: this version can't read a record of the clock.
         """
-        try:
-            if self._after_ms is None or at_ms < self._after_ms:
-                self._seek(at_ms, end)
-            while not self._ticks or self._ticks[-1].tick.at_ms <= at_ms:
-                if self._next_offset >= end:
-                    return []
-                self._read_chunk(end)
-        except ClocksvcError:
-            self.reset()
-            raise
-        first = bisect_right(self._ticks, at_ms, key=_time)
-        last = bisect_right(self._ticks, upto_ms, key=_time)
-        return self._ticks[first : min(last, first + limit)]
+        chunk = self._find(at_ms) or self._read(at_ms, end)
+        if chunk is None:
+            return []
+        first = bisect_right(chunk.ticks, at_ms, key=_time)
+        last = bisect_right(chunk.ticks, upto_ms, key=_time)
+        found = chunk.ticks[first : min(last, first + limit)]
+        if found:
+            # Nothing is between a tick and its offset that the next tick could depend on.
+            _remember(self._offsets, found[-1].tick.at_ms, found[-1].offset + 1, KNOWN_OFFSETS)
+        return found
 
-    def _seek(self, at_ms: int, end: int) -> None:
-        """Begin before all ticks that are later than `at_ms`."""
-        self._begin(at_ms, offset_before(self._log, at_ms))
-        while not self._ticks and self._next_offset < end:
-            self._read_chunk(end)
-        if not self._ticks or not _follows(self._ticks[0], at_ms):
+    def _find(self, at_ms: int) -> _Chunk | None:
+        for after_ms, chunk in self._chunks.items():
+            if after_ms <= at_ms < _time(chunk.ticks[-1]):
+                self._chunks.move_to_end(after_ms)
+                return chunk
+        return None
+
+    def _read(self, at_ms: int, end: int) -> _Chunk | None:
+        """Read the chunk with the first tick after `at_ms`; None if there is no such tick."""
+        known = self._offsets.get(at_ms)
+        ticks = self._read_from(offset_before(self._log, at_ms) if known is None else known, at_ms, end)
+        if known is None and not (ticks and _follows(ticks[0], at_ms)):
             # A broker's clock was more than an hour behind, or the log has no tick from there on.
-            self._begin(at_ms, self._log.stable_bounds(_no_keep_alive).first)
+            ticks = self._read_from(self._log.stable_bounds(_no_keep_alive).first, at_ms, end)
+        if not ticks or _time(ticks[-1]) <= at_ms:
+            return None
+        chunk = _Chunk(at_ms, ticks)
+        _remember(self._chunks, at_ms, chunk, CHUNKS)
+        return chunk
 
-    def _begin(self, at_ms: int, offset: int) -> None:
-        self._after_ms, self._next_offset = at_ms, offset
-        self._ticks = []
+    def _read_from(self, offset: int, at_ms: int, end: int) -> list[TickWithOffset]:
+        """Return the ticks of the first part of the log with a tick after `at_ms`, and the newest one before it."""
+        ticks: list[TickWithOffset] = []
         self._decoder.reset()
+        while offset < end and not (ticks and _time(ticks[-1]) > at_ms):
+            upto = min(end, offset + CHUNK)
+            found = (self._decoder.decode(*entry) for entry in self._log.read(offset, upto, keep_alive=_no_keep_alive))
+            ticks = [*ticks[-1:], *(one for one in found if one is not None)]
+            offset = upto
+        return ticks
 
-    def _read_chunk(self, end: int) -> None:
-        upto = min(end, self._next_offset + CHUNK)
-        for offset, message in self._log.read(self._next_offset, upto, _no_keep_alive):
-            found = self._decoder.decode(offset, message)
-            if found is not None:
-                self._ticks.append(found)
-        self._next_offset = upto
-        if len(self._ticks) > MAX_TICKS:
-            dropped = len(self._ticks) - MAX_TICKS
-            self._after_ms = self._ticks[dropped - 1].tick.at_ms
-            del self._ticks[:dropped]
+
+def _remember(known: OrderedDict[int, _T], key: int, value: _T, size: int) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > size:
+        known.popitem(last=False)
 
 
 def _time(found: TickWithOffset) -> int:

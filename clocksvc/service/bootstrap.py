@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -16,17 +16,25 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.outbox import OutboxTopic
 from clocksvc.interfaces.schedule import Schedule
+from clocksvc.interfaces.schedule_topics import SchedulesSpec
+from clocksvc.interfaces.schedulers import Schedulers
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.task_queue import TaskQueue
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.tick_source import TickSource
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.interfaces.topics import Topics
 from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.metrics import Destination, DispatcherMetrics
+from clocksvc.kafka import schedule_topics as kafka_topics
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
+from clocksvc.kafka.compacted_topic import KafkaCompactedTopic
+from clocksvc.kafka.due_log import KafkaDueLog
+from clocksvc.kafka.log_follower import KafkaLogFollower
 from clocksvc.kafka.outbox_topic import KafkaOutboxTopic
+from clocksvc.kafka.schedule_writer import KafkaScheduleWriter
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.topics import KafkaTopics
@@ -37,6 +45,8 @@ from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.store_server import RedisStoreServer
 from clocksvc.redis_url import RedisAddress, public_address
 from clocksvc.runtime.fork import PerProcess
+from clocksvc.scheduler.followed_ticks import FollowedTicks
+from clocksvc.scheduler.partition import SchedulePartition
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.kafka_probe import KafkaProbe
 from clocksvc.service.notice_follower import NoticeFollower
@@ -118,6 +128,50 @@ def open_topics(settings: Settings) -> Topics:
 def open_tick_log(settings: Settings, log: int, time: Time) -> TickLog:
     """Return one log of the configured Kafka."""
     return KafkaTickLog(settings.tick_log.topic, log, settings.kafka_settings(), time, settings.tick_log.keep)
+
+
+def open_schedulers(settings: Settings, clock: str) -> Schedulers:
+    """Return the replicas of the scheduler of a clock, in the configured Redis."""
+    return open_store_server(settings).schedulers(clock)
+
+
+def ensure_schedule_topics(settings: Settings, spec: SchedulesSpec, time: Time) -> list[str]:
+    """Create and check the topics of a clock's schedules: see `kafka.schedule_topics.ensure_schedule_topics`."""
+    return kafka_topics.ensure_schedule_topics(spec, settings.kafka_settings(), time, lambda: None)
+
+
+def open_ticks(settings: Settings, clocks: Collection[str], time: Time) -> FollowedTicks:
+    """Return the ticks of some clocks, for their schedules. The caller starts and stops it."""
+    return FollowedTicks(
+        settings.redis.prefix,
+        clocks,
+        partial(open_tick_log, settings, time=time),
+        KafkaLogFollower(settings.tick_log.topic, settings.kafka_settings()),
+        partial(_check_owner, settings),
+        time,
+    )
+
+
+def open_schedule_partition(
+    settings: Settings,
+    spec: SchedulesSpec,
+    number: int,
+    ticks: TickSource,
+    time: Time,
+    on_state: Callable[[], None],
+) -> SchedulePartition:
+    """Return one partition of a clock's schedules. The caller runs it, and closes it."""
+    kafka = settings.kafka_settings()
+    return SchedulePartition(
+        spec,
+        number,
+        schedules=lambda: KafkaCompactedTopic(spec.topic, kafka, time),
+        due_log=KafkaDueLog(spec.due_topic, number, kafka, time),
+        writer=KafkaScheduleWriter(spec.topic, number, kafka, time),
+        ticks=ticks,
+        time=time,
+        on_state=on_state,
+    )
 
 
 def open_dispatcher(

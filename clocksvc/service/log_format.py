@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import sys
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import InvalidValue
@@ -23,11 +23,24 @@ _OWN = ("time", "level", "logger", "message", "error", "traceback")
 _STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"})
 
 
+class LogStream(Protocol):
+    """Where log lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Write a line."""
+
+    def flush(self) -> None:
+        """Flush it."""
+
+    def isatty(self) -> bool:
+        """True if it is a terminal."""
+
+
 def setup_logging(
     log_format: str | None = None,
     *,
     level: str = "INFO",
-    stream: TextIO | None = None,
+    stream: LogStream | None = None,
 ) -> None:
     """Send all log lines and Python's warnings to `stream`. A later call replaces the settings of an earlier call.
 
@@ -58,7 +71,7 @@ def setup_logging(
     logging.captureWarnings(True)
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class _Handler(logging.StreamHandler[LogStream]):
     """The handler that `setup_logging` adds; handlers of other libraries stay."""
 
 

@@ -8,19 +8,18 @@ from typing import Protocol
 import pytest
 
 from clocksvc.clock.log_owner import Installation, LogOwner
-from clocksvc.clock.log_record import Beginning, ClockState, Message, Record, encode_message
+from clocksvc.clock.log_record import Beginning, ClockState, LogEntry, Message, Record, encode_message
 from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.logs import log_of
 from clocksvc.errors import StoreMismatch, StoreUnavailable, TickLogUnavailable, UnreadableRecord
 from clocksvc.interfaces.log_follower import LogFollower
 from clocksvc.interfaces.tick_consumer import TickWithOffset
-from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.tick_log import KeepAlive, TickLog
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.log_follower import KafkaLogFollower
 from clocksvc.memory.log_follower import MemoryLogFollower
 from clocksvc.scheduler import followed_ticks, older_ticks
-from clocksvc.scheduler.followed_ticks import RECENT_TICKS, FollowedTicks
-from clocksvc.scheduler.older_ticks import MAX_TICKS
+from clocksvc.scheduler.followed_ticks import FollowedTicks
 from tests.interfaces.tick_log_examples import CLOCK, LOG, MINUTE_MS, OWNER, KeepAliveCounter, messages, tick
 from tests.interfaces.tick_log_implementations import (
     KafkaTickLogImplementation,
@@ -176,24 +175,34 @@ def test_before_the_log_was_read_ticks_are_unavailable(source: Source) -> None:
 
 
 def test_a_backlog_takes_bounded_memory(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log is read forward once, in chunks, also if two partitions work at different speeds."""
+    """Partitions read it at different speeds, in chunks that they share. A record is read a few times at most."""
     monkeypatch.setattr(older_ticks, "CHUNK", 100)
-    monkeypatch.setattr(older_ticks, "MAX_TICKS", 400)
+    monkeypatch.setattr(older_ticks, "CHUNKS", 2)
+    monkeypatch.setattr(older_ticks, "KNOWN_OFFSETS", 4)
     count = 1_500
     source.commit(*(messages(first, 500) for first in range(1, count, 500)))
     opened = follow(source, count)
-    known = opened._find(CLOCK)[1]
+    older = opened._find(CLOCK)[1].older
+    read: list[int] = []
+    read_log = older._log.read
 
-    fast, slow = 0, 0
-    while fast < count:
-        got = minutes(opened.after(CLOCK, fast * MINUTE_MS, 70))
-        assert got == list(range(fast + 1, fast + 1 + len(got)))
-        fast = got[-1]
-        if slow < fast - 200:
-            slow = minutes(opened.after(CLOCK, slow * MINUTE_MS, 1))[0]
-        assert len(known.older._ticks) <= 400
-        assert len(known.recent) <= RECENT_TICKS
-    assert slow > 0
+    def counting_read(start: int, end: int, keep_alive: KeepAlive) -> list[LogEntry]:
+        found = read_log(start, end, keep_alive)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(older._log, "read", counting_read)
+    reached = {"fast": 0, "slow": 0, "slowest": 0}
+    for step in itertools.count():
+        for name, every in (("fast", 1), ("slow", 2), ("slowest", 3)):
+            if step % every == 0 and reached[name] < count:
+                got = minutes(opened.after(CLOCK, reached[name] * MINUTE_MS, 70))
+                assert got == list(range(reached[name] + 1, reached[name] + 1 + len(got)))
+                reached[name] = got[-1]
+        assert sum(len(chunk.ticks) for chunk in older._chunks.values()) <= 2 * 101
+        if min(reached.values()) == count:
+            break
+    assert sum(read) <= 2 * 3 * count
 
 
 def test_the_newest_ticks_stay_in_memory(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,8 +326,3 @@ def test_ticks_of_a_new_owner_wait_for_its_check(source: Source, trouble: Except
     source.checks.trouble = None
     step_until(opened, lambda: opened.newest(CLOCK) == 2 * MINUTE_MS)
     assert minutes(opened.after(CLOCK, 0, 10)) == [1, 2]
-
-
-def test_the_window_is_larger_than_what_a_partition_requests() -> None:
-    """Otherwise two partitions at different speeds would read the log again and again."""
-    assert MAX_TICKS > 4 * RECENT_TICKS
