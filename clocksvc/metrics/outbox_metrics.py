@@ -1,7 +1,7 @@
 """The metrics of a relay of an outbox, and the HTTP server for them. The relay's own process exports them."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from clocksvc.errors import InvalidValue
 from clocksvc.metrics.catalogue import Exporter, Metric
-from clocksvc.outbox.relay import Relay
+from clocksvc.outbox.relay import RelayStats
 
 
 def _metric(name: str, kind: Literal["counter", "gauge"], text: str, *labels: str) -> Metric:
@@ -31,10 +31,15 @@ OLDEST = _metric(
 OUTBOX_CATALOGUE = (RECORDS, REJECTED, ACTIVE, PENDING, OLDEST)
 
 
+class _Relay(Protocol):
+    @property
+    def stats(self) -> RelayStats: ...
+
+
 class RelayCollector(Collector):
     """The metrics of one relay, for a registry of prometheus_client. The values are read at each scrape."""
 
-    def __init__(self, clock: str, relay: Relay) -> None:
+    def __init__(self, clock: str, relay: _Relay) -> None:
         self._clock, self._relay = clock, relay
 
     def collect(self) -> Iterator[Family]:

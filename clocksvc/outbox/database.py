@@ -26,8 +26,7 @@ class DatabaseChanges:
         time: the clock for the time of a rejection.
 
     Raises:
-        InvalidValue: the URL is not valid, or names another kind of database.
-        ModuleNotFoundError: the database's driver is not installed.
+        InvalidValue: the URL is not valid, names another kind of database, or its driver is not installed.
     """
 
     def __init__(self, dsn: str, clock: str, time: Time) -> None:
@@ -110,5 +109,6 @@ def _engine(url: URL) -> Engine:
     arguments = {} if seconds in url.query else {seconds: CONNECT_TIMEOUT_S}
     try:
         return create_engine(url, pool_size=1, max_overflow=0, connect_args=arguments)
-    except NoSuchModuleError as error:
-        raise InvalidValue("--dsn", url.render_as_string(hide_password=True), str(error)) from None
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        wanted = f"wanted a driver that is installed, such as that of the extra 'postgres' ({error})"
+        raise InvalidValue("--dsn", url.render_as_string(hide_password=True), wanted) from None

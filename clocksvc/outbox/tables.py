@@ -101,7 +101,9 @@ def _lock(dialect: Any) -> Executable:
 
 _LOCKS = {"postgresql": _lock(postgresql), "sqlite": _lock(sqlite)}
 
-ADD: Insert = insert(pending)
+ADD: Insert = insert(pending).inline()
+"""Without RETURNING, for which the product would need the right to read the table."""
+
 FORGET_ID = delete(ids).where(ids.c.clock == bindparam("clock"), ids.c.id == bindparam("id"))
 
 

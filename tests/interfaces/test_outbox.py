@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,7 @@ from clocksvc.outbox import Outbox, metadata
 from clocksvc.outbox.database import DatabaseChanges
 from clocksvc.outbox.tables import pending, rejected
 from clocksvc.testing import ManualTime
+from tests.system.docs.blocks import blocks, text_of
 from tests.waiting import eventually
 
 HOURLY = {"interval": "3600s", "task": "uptime.check"}
@@ -30,10 +32,11 @@ BEGIN_MS = 1_795_348_800_000
 class Database:
     """One database with the outbox's tables."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, create: bool = True) -> None:
         self.dsn, self.time = dsn, ManualTime()
         self.engine: Engine = create_engine(dsn)
-        metadata.create_all(self.engine)
+        if create:
+            metadata.create_all(self.engine)
         self.outbox = Outbox("checkins", time=self.time)
         self.changes = DatabaseChanges(dsn, "checkins", self.time)
 
@@ -427,18 +430,6 @@ def test_a_url_that_can_not_be_used_is_refused(url: str) -> None:
         DatabaseChanges(url, "checkins", SystemTime())
 
 
-def test_rows_of_other_programs(database: Database) -> None:
-    """A program without this package writes the rows itself; ids and times come from the statements in the docs."""
-    with database.engine.begin() as connection:
-        connection.execute(
-            insert(pending).values(
-                clock="checkins", id="monitor-1", value='{"payload": 1}', created_ms=BEGIN_MS, written_ms=BEGIN_MS
-            )
-        )
-
-    assert database.waiting() == [("monitor-1", 1)]
-
-
 def test_the_tables(database: Database) -> None:
     """Those of the metadata, with indexes for both of the relay's questions."""
     found = inspect(database.engine)
@@ -448,3 +439,123 @@ def test_the_tables(database: Database) -> None:
         "clocksvc_outbox_by_id",
         "clocksvc_outbox_by_number",
     }
+
+
+def example(language: str, name: str) -> str:
+    """An example of the page about the outbox."""
+    (text_of_block,) = [block.text for block in blocks("docs/outbox.md", language) if block.name == name]
+    return text_of_block
+
+
+@pytest.mark.servers
+def test_the_documented_product(postgres_dsn: str) -> None:
+    """It writes a row and a schedule, and deletes others."""
+    page = example("python", "product")
+    address = "postgresql+psycopg://shop@db/shop"
+    assert address in page
+    engine = create_engine(postgres_dsn)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE monitors (id INT PRIMARY KEY, url TEXT)"))
+
+    names: dict[str, Any] = {}
+    exec(page.replace(address, postgres_dsn), names)
+    names["engine"].dispose()
+
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(pending.c.clock, pending.c.id, pending.c.value).order_by(pending.c.number)
+        ).all()
+        assert connection.execute(text("SELECT id FROM monitors")).scalars().all() == [17]
+    engine.dispose()
+    put, deleted = rows
+    assert (put.clock, put.id, json.loads(put.value)["task"]) == ("checkins", "monitor-17", "uptime.check")
+    assert (deleted.id, deleted.value) == ("monitor-18", None)
+
+
+@pytest.mark.servers
+def test_the_documented_tables(on_postgres: Database) -> None:
+    """They have the columns, keys and indexes of the metadata."""
+    expected = described(on_postgres.engine)
+    metadata.drop_all(on_postgres.engine)
+    with on_postgres.engine.begin() as connection:
+        connection.execute(text(example("sql", "tables")))
+
+    assert described(on_postgres.engine) == expected
+
+
+def described(engine: Engine) -> list[tuple[str, list[str], list[str]]]:
+    """The tables of a database: columns with types, and indexes, as PostgreSQL describes them."""
+    columns = (
+        "SELECT column_name || ' ' || data_type || ' ' || coalesce(character_maximum_length, 0) || ' ' || is_nullable "
+        "|| ' ' || coalesce(identity_generation, '') FROM information_schema.columns WHERE table_name = :table "
+        "AND table_schema = 'public' ORDER BY ordinal_position"
+    )
+    indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = :table ORDER BY indexname"
+    with engine.connect() as connection:
+        return [
+            (
+                name,
+                list(connection.execute(text(columns), {"table": name}).scalars()),
+                list(connection.execute(text(indexes), {"table": name}).scalars()),
+            )
+            for name in sorted(metadata.tables)
+        ]
+
+
+@pytest.mark.servers
+def test_the_documented_statements(on_postgres: Database) -> None:
+    """They do what `put` and `delete` do, and lock the id as these do."""
+    put, delete = example("sql", "put"), example("sql", "delete")
+    with on_postgres.engine.begin() as connection:
+        connection.execute(text(put.replace("1795348800000", "1795348800001")))
+        connection.execute(text(put))
+    (change,) = on_postgres.changes.newest(10)
+    assert (change.id, change.created_ms) == ("monitor-17", BEGIN_MS + 1)
+    assert json.loads(change.value or "") == {"interval": "5m", "task": "uptime.check"}
+
+    with on_postgres.engine.connect() as first, first.begin() as transaction:
+        first.execute(text(delete))
+        with in_another_transaction(
+            on_postgres, lambda second: on_postgres.outbox.delete(second, "monitor-17")
+        ) as done:
+            eventually(lambda: waits_for_lock(on_postgres))
+            assert not done.done()
+            transaction.commit()
+    assert on_postgres.waiting() == [("monitor-17", None)]
+    on_postgres.put("monitor-17")
+    assert [one.created_ms for one in on_postgres.changes.newest(10)] == [BEGIN_MS]
+
+
+@pytest.mark.servers
+def test_the_documented_rights_are_enough(on_postgres: Database) -> None:
+    """Those of the product and of the relay. Neither can do what the other does."""
+    rows = re.findall(
+        r"^\| (the product, in the )?database: `(\w+)` \| ([A-Z, ]+) \|$", text_of("docs/outbox.md"), re.M
+    )
+    product, relay = (on_postgres.dsn.replace("postgres@", f"{user}@") for user in ("outbox_product", "outbox_relay"))
+    with on_postgres.engine.begin() as connection:
+        for user in ("outbox_product", "outbox_relay"):
+            connection.execute(text(f"CREATE ROLE {user} LOGIN; GRANT USAGE ON SCHEMA public TO {user}"))
+        for is_product, table, rights in rows:
+            user = "outbox_product" if is_product else "outbox_relay"
+            connection.execute(text(f"GRANT {rights} ON {table} TO {user}"))
+    writes = Database(product, create=False)
+    changes = DatabaseChanges(relay, "checkins", on_postgres.time)
+    try:
+        writes.put("monitor-1", payload=1)
+        writes.put("monitor-2", payload=2)
+        writes.delete("monitor-1")
+        with pytest.raises(OutboxUnavailable, match="permission denied"):
+            writes.changes.newest(10)
+        changes.check_tables()
+        assert changes.count() == 3
+        assert changes.oldest() is not None
+        one, other = changes.newest(10)
+        changes.remove([one])
+        changes.reject(other, "wanted another one")
+    finally:
+        writes.close()
+        changes.close()
+        with on_postgres.engine.begin() as connection:
+            for user in ("outbox_product", "outbox_relay"):
+                connection.execute(text(f"DROP OWNED BY {user}; DROP ROLE {user}"))

@@ -75,6 +75,7 @@ RECORDINGS = Elsewhere(
 CHECKINS = Elsewhere("tests/system/docs/test_example_consumers.py::test_the_consumer_of_checkins_runs_on_real_servers")
 JAVA = Elsewhere("tests/system/ops/java/test_java_consumer.py::test_it_reports_through_rebalances")
 MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_without_a_lost_minute")
+OUTBOX = Elsewhere("tests/system/outbox/test_kills.py::test_the_topic_equals_the_table")
 SKIPPED = Elsewhere("tests/unit/cli/test_init_and_heartbeat.py::test_the_way_out_of_a_wrong_beginning")
 COMPARED = Elsewhere("tests/system/docs/test_moving_over.py::test_compared_tick_by_tick")
 INSTALLS = NotRun("it downloads; a test checks that the extras exist and that the clone is a package")
@@ -109,6 +110,12 @@ RULES: list[tuple[str, str, Handling]] = [
     (r"docs/curl\.md", r"curl -fsS .*/ticks\b.*", Run(says='"ticks":[')),
     (r"docs/curl\.md", r"curl -fsS .*", Run(says='{"')),
     (r"examples/java/README\.md", r"javac? .*", JAVA),
+    (
+        r"docs/(outbox|metrics)\.md",
+        r"export CLOCKSVC_OUTBOX_DSN=.*|clocksvc outbox --clock \S+ --metrics-port \S+",
+        OUTBOX,
+    ),
+    (r"docs/outbox\.md", r"clocksvc outbox", NAMED),
     (r".*", r"make [\w-]+( [A-Z]+=(\S+|\"[^\"]*\"))*", Target()),
     (r".*", r"pip install .*", INSTALLS),
     (r"docs/quick-start\.md", r"python3 -m venv venv|\. venv/bin/activate", NotRun("the tests have an environment")),

@@ -11,6 +11,7 @@ import yaml
 
 from clocksvc.metrics.catalogue import CATALOGUE
 from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
+from clocksvc.metrics.outbox_metrics import OUTBOX_CATALOGUE
 from clocksvc.metrics.scheduler_catalogue import SCHEDULER_CATALOGUE
 from tests.metrics_page import FakeClockView, watching
 from tests.repository import ROOT
@@ -21,10 +22,17 @@ CHART = ROOT / "helm" / "clocksvc"
 DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 RULES = sorted((CHART / "rules").glob("*.yaml"))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-IN_CODE = {metric.name: set(metric.labels) for metric in (*CATALOGUE, *CONSUMER_CATALOGUE, *SCHEDULER_CATALOGUE)}
+IN_CODE = {
+    metric.name: set(metric.labels)
+    for metric in (*CATALOGUE, *CONSUMER_CATALOGUE, *SCHEDULER_CATALOGUE, *OUTBOX_CATALOGUE)
+}
 OF_TARGETS = {"job", "instance", "namespace", "cluster"}
-NO_METRICS = {"clocksvc_clock", "clocksvc_dispatcher", "clocksvc_on_tick", "clocksvc_is_duplicate"}
-"""Settings of a Celery app, and attributes, whose names begin like metrics."""
+NO_METRICS = {
+    *("clocksvc_clock", "clocksvc_dispatcher", "clocksvc_on_tick", "clocksvc_is_duplicate"),
+    *("clocksvc_outbox", "clocksvc_outbox_ids", "clocksvc_outbox_rejected", "clocksvc_outbox_by_id"),
+    "clocksvc_outbox_by_number",
+}
+"""Settings of a Celery app, attributes, tables and indexes, whose names begin like metrics."""
 
 _NAME = re.compile(r"\bclocksvc_[a-z_]+")
 _SELECTOR = re.compile(r"\b(clocksvc_[a-z_]+)(?:\{([^}]*)\})?")

@@ -14,6 +14,7 @@ from clocksvc.interfaces.progress import PartitionClock, Snapshot
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
 from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
 from clocksvc.metrics.exposition import Metrics
+from clocksvc.metrics.outbox_metrics import OUTBOX_CATALOGUE
 from clocksvc.metrics.scheduler_catalogue import SCHEDULER_CATALOGUE
 from clocksvc.service.public_state import PartitionCounts
 from clocksvc.service.schedules_state import SchedulesState
@@ -40,7 +41,7 @@ def test_catalogue_equals_page() -> None:
 
 def test_catalogue_equals_document() -> None:
     """The document lists every metric of the catalogues with its type, labels, exporter and meaning."""
-    every = (*CATALOGUE, *CONSUMER_CATALOGUE, *SCHEDULER_CATALOGUE)
+    every = (*CATALOGUE, *CONSUMER_CATALOGUE, *SCHEDULER_CATALOGUE, *OUTBOX_CATALOGUE)
     rows = [
         line.strip("| ").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| `clocksvc_")
     ]
