@@ -8,6 +8,9 @@ from clocksvc.service.schedules_state import SchedulesState
 
 _HEAD = ("SCHEDULES", "PARTITIONS", "DUE A MINUTE", "MISSED", "UNREADABLE", "SENT UP TO")
 
+LATE_MS = 10_000
+"""The least delay that is shown. Schedulers announce themselves once a second."""
+
 
 def schedules_notes(state: PublicState) -> Iterator[str]:
     """Yield what is wrong with the schedules of a clock: no owner, late, unreadable, and other problems."""
@@ -15,7 +18,7 @@ def schedules_notes(state: PublicState) -> Iterator[str]:
     if schedules is None or schedules.owned is None:
         return
     if not schedules.replicas:
-        yield f"{state.clock}: no scheduler runs, so no schedule does. Start clocksvc scheduler."
+        yield f"{state.clock}: no scheduler runs its schedules. Start clocksvc scheduler."
     elif schedules.owned < schedules.partitions:
         missing = schedules.partitions - schedules.owned
         yield (
@@ -23,7 +26,7 @@ def schedules_notes(state: PublicState) -> Iterator[str]:
             f"there is sent once there is one.{_progress(schedules)}"
         )
     late_ms = schedules_late_ms(state)
-    if late_ms > 2 * state.interval_ms:
+    if late_ms > max(2 * state.interval_ms, LATE_MS):
         yield f"{state.clock}: schedules are {describe_duration(late_ms)} behind the clock."
     if schedules.unreadable:
         yield (

@@ -2,12 +2,13 @@
 // computer's time. So every part of the page shows the same number for the same fact.
 //
 // A clock's state has two times, both in the service's time: `answeredMs`, when the service answered with the state, and
-// `asOfMs`, which is later if a tick arrived after that answer.
+// `asOfMs`, which is later if a tick arrived after that answer. `answeredTickMs` is the last tick of the answer, or null.
 
 // Returns a state with its times. `fallbackMs` is used if the state has no time of its own, before the first tick.
 export function withTimes(state, fallbackMs) {
   const answeredMs = answeredAtMs(state) ?? fallbackMs;
-  return { ...state, answeredMs, asOfMs: answeredMs };
+  const answeredTickMs = state.timestamp_seconds === null ? null : state.timestamp_seconds * 1000;
+  return { ...state, answeredMs, answeredTickMs, asOfMs: answeredMs };
 }
 
 // When the service answered with this state, in the service's time; null if the state does not have it.

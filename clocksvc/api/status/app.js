@@ -13,6 +13,7 @@ import * as overview from "./overview.js";
 import * as pace from "./pace.js";
 import { Partitions } from "./partitions.js";
 import * as runbook from "./runbook.js";
+import * as schedules from "./schedules.js";
 import { follow } from "./stream.js";
 import * as table from "./table.js";
 import * as theme from "./theme.js";
@@ -241,6 +242,7 @@ function drawPanel() {
   if (!clock) return;
   clockPanel.draw(clock, selected.partitions, pace.paceOf(clock), outage());
   facts.draw(clock);
+  schedules.draw(clock);
 }
 
 // Returns null while the state of the clocks is known. Otherwise returns since when it is unknown, why, and the headline.

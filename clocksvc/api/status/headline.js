@@ -2,6 +2,7 @@
 
 import { behindSeconds, heldSeconds, lastTickSeconds } from "./ages.js";
 import { count, dateTime, duration, nameFirst, partitionName, plural } from "./format.js";
+import { schedulesError } from "./schedules.js";
 import { reasonText, statusText } from "./words.js";
 
 const TONES = {
@@ -27,8 +28,13 @@ export function sentence(clock, pace) {
   if (clock.status === "rebuilding") return REBUILDING;
   if (!clock.last_tick) return "No tick yet. The first tick follows when every partition has been reported.";
   const last = `last tick ${duration(lastTickSeconds(clock))} ago`;
-  if (clock.status === "catching_up") return `Catching up: ${last}.${due(clock, pace)}${without(clock)}`;
-  return `Running: ${last}, a tick is due every ${duration(clock.interval_seconds)}.${without(clock)}`;
+  if (clock.status === "catching_up") return `Catching up: ${last}.${due(clock, pace)}${without(clock)}${notSent(clock)}`;
+  return `Running: ${last}, a tick is due every ${duration(clock.interval_seconds)}.${without(clock)}${notSent(clock)}`;
+}
+
+function notSent(clock) {
+  const error = schedulesError(clock);
+  return error ? ` But ${error.text}.` : "";
 }
 
 function stopped(clock) {
@@ -64,6 +70,8 @@ export function shortReason(clock) {
     const held = heldSeconds(clock);
     return `${holdText(clock.hold, 1)}${held === null ? "" : `, for ${duration(held)}`}`;
   }
+  const error = schedulesError(clock);
+  if (error) return error.text;
   if (clock.status === "catching_up") return dueTicks(clock);
   return clock.partitions.excluded ? `${plural(clock.partitions.excluded, "partition")} excluded` : "";
 }
@@ -77,12 +85,24 @@ export function headline(clocks) {
   if (worst && clocks.length === 1) return [toneOf(worst), headlineOfOne(worst)];
   if (broken.length) return ["hold", `${count(broken.length)} of ${count(clocks.length)} clocks stopped: ${namesOf(broken)}`];
   if (holding.length) return ["paused", `${plural(holding.length, "clock")} paused, the others are running`];
+  const unsent = withoutSchedules(clocks);
+  if (unsent) return unsent;
   const late = clocks.filter((clock) => clock.status === "catching_up");
   if (late.length === 1) return ["warn", `${late[0].clock} is catching up: ${duration(behindSeconds(late[0]))} behind`];
   if (late.length) return ["warn", `${namesOf(late)} are catching up`];
   const idle = clocks.filter((clock) => toneOf(clock) === "idle");
   if (idle.length) return ["idle", `${namesOf(idle)} ${idle.length === 1 ? "is" : "are"} ${[...new Set(idle.map((one) => statusText(one.status)))].join(" or ")}`];
   return allRunning(clocks);
+}
+
+// What is due in schedules is not sent, or late, although the clocks move.
+function withoutSchedules(clocks) {
+  const found = clocks.filter((clock) => schedulesError(clock));
+  if (found.length === 0) return null;
+  const errors = found.map(schedulesError);
+  const tone = errors.some((error) => error.tone === "hold") ? "hold" : "warn";
+  if (found.length === 1) return [tone, `${found[0].clock} is ${statusText(found[0].status)}, but ${errors[0].text}`];
+  return [tone, `Schedules of ${count(found.length)} clocks are not all sent: ${namesOf(found)}`];
 }
 
 const namesOf = (clocks) => nameFirst(clocks.map((one) => one.clock));

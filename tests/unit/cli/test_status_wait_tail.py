@@ -99,7 +99,7 @@ def test_status_shows_the_schedules_of_a_clock(capsys: pytest.CaptureFixture[str
     with serving(fixture) as served:
         schedules = ["status", "--url", served.url, "checkins"]
         assert main(schedules) == 0
-        assert "checkins: no scheduler runs, so no schedule does. Start clocksvc scheduler." in capsys.readouterr().out
+        assert "checkins: no scheduler runs its schedules. Start clocksvc scheduler." in capsys.readouterr().out
 
         known = {"schedules": 1_200, "unreadable": 0, "position_ms": (NOON - 3_480) * 1000, "due_per_minute": 40.0}
         stats = {0: known | {"missed": 3}, 1: known | {"missed": 0}}

@@ -10,6 +10,7 @@ from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState, state_to_wire
+from clocksvc.service.schedules_state import SchedulesState
 from tests.unit.test_hold_causes import CAUSES, NAMES, SITUATIONS
 
 NOW_MS = parse_timestamp("now", "2026-11-30T10:20:05.400Z")
@@ -55,6 +56,7 @@ def clock_state(
     pause: Pause | None = None,
     store: bool = True,
     due_ticks: int | None = 0,
+    schedules: SchedulesState | None = None,
 ) -> dict[str, Any]:
     """The JSON of a clock's state. `behind_s` None: no tick yet. `heartbeat_s`: the age of the last heartbeat."""
     emitted_ms = round(NOW_MS - (held_s if hold else 5.4) * 1000)
@@ -86,6 +88,7 @@ def clock_state(
                 counts={"delivered": 480, "failed": 0, "expired": 0} if store else None,
             ),
             due_ticks=due_ticks if store else None,
+            schedules=schedules,
         )
     )
 
@@ -144,7 +147,7 @@ def states() -> dict[str, dict[str, Any]]:
     concludes from heartbeats and from rejected reports while partitions are behind."""
     excluded = Exclusion(Partition(LONG, 3), "ops", NOW_MS - 3_600_000, "disk of broker 3 died, INC-4711")
     made = {
-        "running": clock_state(behind_s=5),
+        "running": clock_state(behind_s=5, schedules=scheduled()),
         "running-without": clock_state(
             behind_s=5,
             exclusions=[excluded],
@@ -163,8 +166,31 @@ def states() -> dict[str, dict[str, Any]]:
             ],
             f"; not reported for more than 30 s: {LONG}:1024",
         ),
+        "schedules-loading": clock_state(behind_s=5, schedules=scheduled(owned=5, loading=3, loaded_ratio=0.634)),
+        "schedules-without-scheduler": clock_state(
+            Status.CATCHING_UP,
+            behind_s=3_600,
+            due_ticks=60,
+            schedules=SchedulesState(8, owned=0, replicas=0, loading=0),
+        ),
+        "schedules-late": clock_state(
+            behind_s=5,
+            schedules=scheduled(late_s=300, missed=3, unreadable=2, problems=(f"{_PROBLEM} (7 more times)",)),
+        ),
     }
     return {name: state | {"clock": name} for name, state in made.items()}
+
+
+_PROBLEM = "partition 3 at clocksvc-scheduler-6b8f7c5d9-q7x2m:1: can't write to checkins-due: NOT_ENOUGH_REPLICAS"
+
+
+def scheduled(late_s: int = 0, **other: Any) -> SchedulesState:
+    """A million schedules in 8 partitions. `late_s`: how far they are behind a clock that is 5 s behind."""
+    position_ms = (NOW_MS - 5_000) // _INTERVAL_MS * _INTERVAL_MS - late_s * 1000
+    known: dict[str, Any] = {"owned": 8, "replicas": 2, "loading": 0, "unreadable": 0}
+    if other.get("owned", 8) == 8:
+        known |= {"schedules": 1_000_000, "due_per_minute": 16_666.7, "missed": 0, "position_ms": position_ms}
+    return SchedulesState(8, **(known | other))
 
 
 def past_hold(reason: str, began_s: float, ended_s: float | None) -> dict[str, Any]:
