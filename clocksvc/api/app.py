@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from clocksvc.api import clocks, holds, overrides, pages, probes, problems, reports, stream, ticks
+from clocksvc.api import clocks, holds, overrides, pages, probes, problems, reports, schedules, stream, ticks
 from clocksvc.api.allowed_hosts import AllowedHosts
 from clocksvc.api.async_clock import AsyncClock, ShutdownSignal
 from clocksvc.api.exception_handlers import add_exception_handlers
@@ -15,6 +15,8 @@ from clocksvc.api.models import problem_schema
 from clocksvc.api.open_streams import STREAMS_PER_TOKEN, OpenStreams
 from clocksvc.api.problems import documented
 from clocksvc.api.request_guard import RequestGuardMiddleware
+from clocksvc.api.schedule_access import ScheduleAccess
+from clocksvc.api.schedules import LARGE_IMPORTS_PER_TOKEN
 from clocksvc.api.tokens import Token, Tokens
 from clocksvc.service.clock_view import ClockView
 
@@ -32,6 +34,10 @@ _TAGS = [
         "description": "Ticks, each boundary once and in order. Read them as a list, by long poll or as a stream.",
     },
     {"name": "operator overrides", "description": "Exclude a partition that is dead, or pause a clock."},
+    {
+        "name": "schedules",
+        "description": "What is due at ticks: a schedule for each of a product's monitors, reports or billing cycles.",
+    },
     {"name": "reports", "description": "Reports of progress, for consumers in languages other than Python."},
     {"name": "probes", "description": "Health checks and metrics, for operators of the service."},
 ]
@@ -40,6 +46,7 @@ _TAGS = [
 def create_app(
     views: Mapping[str, ClockView],
     *,
+    access: Mapping[str, ScheduleAccess] = {},
     tokens: Sequence[Token] = (),
     hosts: AllowedHosts | None = None,
     streams_per_token: int = STREAMS_PER_TOKEN,
@@ -49,6 +56,7 @@ def create_app(
     """Return the application for these clocks. The caller must start and stop the feeds of the clocks.
 
     Args:
+        access: the access to the schedules of each clock that has some.
         tokens: the accepted tokens. Without tokens every request is allowed.
         hosts: the hosts of requests that are answered; None for all.
         streams_per_token: the maximum number of open streams of a token; without tokens, of all clients together.
@@ -57,11 +65,31 @@ def create_app(
     A server must call `app.state.closing.set()` when it shuts down, to end long polls and streams. Any thread may call
     it. `Server` does this.
     """
+    app = base_app("clocksvc", _DESCRIPTION, _TAGS, tokens, hosts, version)
+    app.state.streams = OpenStreams(streams_per_token)
+    app.state.schedules = {name: access.get(name) for name in views}
+    app.state.clocks = {name: AsyncClock(view, app.state.closing) for name, view in views.items()}
+    for resource in (clocks, holds, ticks, stream, overrides, schedules, reports, probes, pages):
+        app.include_router(resource.router)
+    if metrics is not None:
+        app.include_router(probes.metrics_route(metrics))
+    return app
+
+
+def base_app(
+    title: str,
+    description: str,
+    tags: list[dict[str, str]],
+    tokens: Sequence[Token],
+    hosts: AllowedHosts | None,
+    version: str,
+) -> FastAPI:
+    """Return an application without routes: errors are problem details, and requests are guarded."""
     app = FastAPI(
-        title="clocksvc",
+        title=title,
         version=version,
-        description=_DESCRIPTION,
-        openapi_tags=_TAGS,
+        description=description,
+        openapi_tags=tags,
         license_info={"name": "Apache-2.0"},
         responses=documented(problems.WRONG_HOST),
         docs_url=None,
@@ -69,13 +97,8 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.closing = ShutdownSignal()
-    app.state.streams = OpenStreams(streams_per_token)
+    app.state.imports = OpenStreams(LARGE_IMPORTS_PER_TOKEN, "large imports in progress")
     app.state.invalid_http = InvalidHttp()
-    app.state.clocks = {name: AsyncClock(view, app.state.closing) for name, view in views.items()}
-    for resource in (clocks, holds, ticks, stream, overrides, reports, probes, pages):
-        app.include_router(resource.router)
-    if metrics is not None:
-        app.include_router(probes.metrics_route(metrics))
     add_exception_handlers(app)
     app.add_middleware(RequestGuardMiddleware, tokens=Tokens(tokens), hosts=hosts)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -1,6 +1,6 @@
 """FastAPI dependencies for several routes: they find the clock and the caller, parse times, and check the request."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Security
@@ -16,10 +16,10 @@ from clocksvc.clock.time_format import parse_timestamp
 
 MAX_TIMEOUT_S = 55.0
 
-_bearer = HTTPBearer(
+bearer = HTTPBearer(
     auto_error=False,
-    description="Required if tokens are configured. A token has some of the scopes `read`, `report` and `admin`, for "
-    "all clocks or for some clocks.",
+    description="Required if tokens are configured. A token has some of the scopes `read`, `report`, `schedule` and "
+    "`admin`, for all clocks or for some clocks.",
 )
 
 ClockName = Annotated[str, Path(description="The clock's name.", examples=["checkins"])]
@@ -42,7 +42,7 @@ Timeout = Annotated[
 ]
 
 
-async def authenticated_caller(request: Request, _: Annotated[Any, Security(_bearer)] = None) -> Caller:
+async def authenticated_caller(request: Request, _: Annotated[Any, Security(bearer)] = None) -> Caller:
     """A dependency that returns the caller. `RequestGuardMiddleware` has already checked the token."""
     caller: Caller = request.scope[CALLER]
     return caller
@@ -57,18 +57,22 @@ def clock_with_scope(scope: Scope) -> Callable[..., Awaitable[AsyncClock]]:
     The dependency raises Problem: 403 if the caller lacks this scope for the clock, 404 if the clock is not configured.
     """
 
-    async def find(request: Request, clock: ClockName, _: Annotated[Any, Security(_bearer)] = None) -> AsyncClock:
+    async def find(request: Request, clock: ClockName, _: Annotated[Any, Security(bearer)] = None) -> AsyncClock:
         caller: Caller = request.scope[CALLER]
-        caller.check(scope, clock)
+        caller.check(scope, clock=clock)
         found: AsyncClock | None = request.app.state.clocks.get(clock)
         if found is None:
-            visible = filter(caller.sees, request.app.state.clocks)
-            detail = f"no clock {problems.truncated(clock)!r} is configured here: {wanted_clock(clock, visible)}"
-            raise Problem(problems.UNKNOWN_CLOCK, detail)
+            raise unknown_clock(clock, caller, request.app.state.clocks)
         found.bind()
         return found
 
     return find
+
+
+def unknown_clock(clock: str, caller: Caller, clocks: Iterable[str]) -> Problem:
+    """Return the problem (404) for a clock that is not one of `clocks`."""
+    detail = f"no clock {problems.truncated(clock)!r} is configured here: "
+    return Problem(problems.UNKNOWN_CLOCK, detail + wanted_clock(clock, filter(caller.sees, clocks)))
 
 
 ReadClock = Annotated[AsyncClock, Depends(clock_with_scope(Scope.READ))]
@@ -76,16 +80,20 @@ ReportClock = Annotated[AsyncClock, Depends(clock_with_scope(Scope.REPORT))]
 AdminClock = Annotated[AsyncClock, Depends(clock_with_scope(Scope.ADMIN))]
 
 
-async def require_json(request: Request) -> None:
-    """A dependency that rejects a body of another media type than JSON (415).
+def require_media_type(wanted: str) -> Callable[..., Awaitable[None]]:
+    """Return a dependency that rejects a body of another media type (415)."""
 
-    Without it, FastAPI would report that the body is malformed.
-    """
-    given = request.headers.get("content-type", "")
-    essence = given.partition(";")[0].strip().lower()
-    if essence != "application/json":
-        detail = f"wanted 'Content-Type: application/json', not {problems.truncated(given)!r}"
-        raise Problem(problems.NOT_JSON, detail)
+    async def check(request: Request) -> None:
+        given = request.headers.get("content-type", "")
+        if given.partition(";")[0].strip().lower() != wanted:
+            detail = f"wanted 'Content-Type: {wanted}', not {problems.truncated(given)!r}"
+            raise Problem(problems.NOT_JSON, detail)
+
+    return check
+
+
+require_json = require_media_type("application/json")
+"""Without it, FastAPI would report that the body is malformed."""
 
 
 def allow_parameters(*known: str) -> Any:

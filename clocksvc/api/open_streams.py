@@ -15,18 +15,22 @@ STREAMS_PER_TOKEN = 10_000
 
 
 class OpenStreams:
-    """The open streams of this process by token. Without tokens, all clients count as one. Not thread-safe."""
+    """The open streams of this process by token. Without tokens, all clients count as one. Not thread-safe.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    Args:
+        most: the maximum number for a token.
+        what: what is counted, for the problem.
+    """
+
+    def __init__(self, most: int, what: str = "open streams") -> None:
+        self._most, self._what = most, what
         self._open: Counter[str] = Counter()
 
     def check(self, caller: Caller) -> None:
         """Raise Problem (429) if the caller has the maximum number of streams."""
         if self._open[caller.name] >= self._most:
-            raise Problem(
-                problems.TOO_MANY_STREAMS, f"token '{caller.name}' has {self._most} open streams here, the maximum"
-            )
+            detail = f"token '{caller.name}' has {self._most} {self._what} here, the maximum"
+            raise Problem(problems.TOO_MANY_STREAMS, detail)
 
     @contextmanager
     def counted(self, caller: Caller) -> Iterator[None]:

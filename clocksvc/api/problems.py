@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
-_TYPE_PREFIX = "urn:clocksvc:problem:"
+TYPE_PREFIX = "urn:clocksvc:problem:"
 MAX_ERRORS = 20
 """The maximum number of invalid fields that a response lists."""
 _MAX_VALUE_LENGTH = 200
@@ -35,7 +35,7 @@ class Kind:
     @property
     def type(self) -> str:
         """The `type` member, by which programs identify a problem."""
-        return _TYPE_PREFIX + self.name
+        return TYPE_PREFIX + self.name
 
 
 _A_TICK = {"time": "2026-11-22T12:00:00Z", "timestamp_seconds": 1795348800, "previous": "2026-11-22T11:59:00Z"}
@@ -53,6 +53,20 @@ UNKNOWN_CLOCK = Kind(
     "unknown-clock", 404, "No such clock", "no clock 'chekins' is configured here: wanted one of checkins, bills"
 )
 NOT_FOUND = Kind("not-found", 404, "No such address", "there is nothing at /v1/clock; see /docs for the API")
+NO_SCHEDULES = Kind(
+    "no-schedules",
+    404,
+    "The clock has no schedules",
+    "clock 'checkins' has no schedules: add clocks.checkins.schedules to the configuration",
+)
+UNKNOWN_SCHEDULE = Kind("unknown-schedule", 404, "No such schedule", "there is no schedule 'monitor-1'")
+PRECONDITION_FAILED = Kind(
+    "precondition-failed",
+    412,
+    "The schedule is not the expected one",
+    "If-Match: the schedule 'monitor-1' has the ETag \"5f0c38d6a1b2e497\" now; nothing has changed",
+    {"etag": '"5f0c38d6a1b2e497"'},
+)
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here", "wanted GET, HEAD")
 WRONG_HOST = Kind(
     "misdirected-request",
@@ -100,6 +114,15 @@ STORE_MISMATCH = Kind(
     "The store belongs to another Kafka cluster, or has another format.",
     headers=_RETRY,
 )
+SCHEDULES_UNAVAILABLE = Kind(
+    "schedules-unavailable",
+    503,
+    "These schedules can't be read or written now",
+    "partition 3 of the schedules of clock 'checkins' has no ready owner: no live process of `clocksvc scheduler` owns "
+    "it; nothing has changed, and it is safe to send the request again",
+    {"reason": "no_owner"},
+    headers=_RETRY,
+)
 NOT_DONE = Kind(
     "not-done",
     503,
@@ -113,6 +136,15 @@ OUTCOME_UNKNOWN = Kind(
     "The outcome is not known",
     "the leader of clock 'checkins' has not answered. The change may have been made, or may be made within seconds. "
     "See exclusions and pause of GET /v1/clocks/checkins. It is safe to send the request again.",
+)
+WRITE_OUTCOME_UNKNOWN = Kind(
+    OUTCOME_UNKNOWN.name,
+    OUTCOME_UNKNOWN.status,
+    OUTCOME_UNKNOWN.title,
+    "partition 3 of the schedules of clock 'checkins': the commit was not acknowledged. It may have been written, or "
+    "may be written within seconds. It is safe to send the request again; with If-Match or If-None-Match, read the "
+    "schedule first.",
+    headers=_RETRY,
 )
 TOO_MANY_STREAMS = Kind(
     "too-many-streams",

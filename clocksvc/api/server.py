@@ -28,7 +28,8 @@ HEADERS_TIMEOUT_S = 10.0
 """The maximum time to receive the headers of a request. It begins when the connection opens, or at the first byte of a
 later request."""
 BODY_TIMEOUT_S = 30.0
-"""The maximum time from the end of the headers to the end of the body."""
+"""The maximum time from the end of the headers to the end of the body. For a long body (`LONG_BODY`), the maximum time
+in which the client sends nothing although the route reads."""
 WRITE_STALL_TIMEOUT_S = 30.0
 """A connection with unsent data is closed if its client reads less than `MIN_PROGRESS_BYTES` within this time."""
 MIN_PROGRESS_BYTES = 1_024
@@ -40,6 +41,8 @@ SEND_BUFFER_BYTES = 64 * 1024
 """The size of the kernel's send buffer for a connection. The default buffer grows to megabytes, so that a stalled
 client would be detected late."""
 
+LONG_BODY = "clocksvc.long_body"
+"""A route that reads a body in parts stores True under this key in the state of the request."""
 ON_DROP = "clocksvc.on_drop"
 """A route may store a callable under this key in the state of the request. It is called if the server drops the
 client."""
@@ -91,6 +94,7 @@ class Connection(H11Protocol):
     """uvicorn's connection with timeouts for the request's headers, its body, and reading the response."""
 
     _request_timer: asyncio.TimerHandle | None = None
+    _received_bytes = 0
     _expected: tuple[str, object] | None = None
     _stall_timer: asyncio.TimerHandle | None = None
 
@@ -122,6 +126,7 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Update the deadline. Only the end of the headers or of the body changes it; other data does not."""
         super().data_received(data)
+        self._received_bytes += len(data)
         self._expect_rest_of_request()
 
     def on_response_complete(self) -> None:
@@ -146,7 +151,18 @@ class Connection(H11Protocol):
             return
         self._expected = expected
         self._stop_request_timer()
-        self._request_timer = self.loop.call_later(timeout_s, self.transport.abort)
+        self._request_timer = self.loop.call_later(timeout_s, self._request_overdue, timeout_s, self._received_bytes)
+
+    def _request_overdue(self, timeout_s: float, received_before: int) -> None:
+        """Close the connection, unless it has a long body and the client has sent a part of it, or had to wait."""
+        is_long = self._expected is not None and self._expected[0] == "body" and self._state_of_request().get(LONG_BODY)
+        progress = self._received_bytes - received_before >= MIN_PROGRESS_BYTES or self.flow.read_paused
+        if is_long and progress:
+            self._request_timer = self.loop.call_later(
+                timeout_s, self._request_overdue, timeout_s, self._received_bytes
+            )
+        else:
+            self.transport.abort()
 
     def _expect_nothing(self) -> None:
         self._expected = None
@@ -199,9 +215,11 @@ class Connection(H11Protocol):
             self._stall_timer.cancel()
             self._stall_timer = None
 
+    def _state_of_request(self) -> Mapping[str, Any]:
+        return {} if self.cycle is None else self.cycle.scope["state"]
+
     def _drop(self) -> None:
-        state: Mapping[str, Any] = {} if self.cycle is None else self.cycle.scope["state"]
-        on_drop: Callable[[], None] | None = state.get(ON_DROP)
+        on_drop: Callable[[], None] | None = self._state_of_request().get(ON_DROP)
         if on_drop is not None:
             on_drop()
         self.transport.abort()

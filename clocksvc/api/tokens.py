@@ -17,6 +17,7 @@ class Scope(StrEnum):
 
     READ = "read"
     REPORT = "report"
+    SCHEDULE = "schedule"
     ADMIN = "admin"
 
 
@@ -42,14 +43,15 @@ class Caller:
         """True if the token applies to this clock."""
         return self.clocks is None or clock in self.clocks
 
-    def check_scope(self, scope: Scope) -> None:
-        """Raise Problem (403) unless the token has this scope for at least one clock."""
-        if scope not in self.scopes and not (scope is Scope.READ and Scope.ADMIN in self.scopes):
-            raise self._forbidden(f"lacks the scope '{scope}'")
+    def check_scope(self, *scopes: Scope) -> None:
+        """Raise Problem (403) unless the token has one of these scopes for at least one clock."""
+        given = self.scopes | {Scope.READ} if Scope.ADMIN in self.scopes else self.scopes
+        if given.isdisjoint(scopes):
+            raise self._forbidden(f"lacks the scope {' or '.join(repr(str(scope)) for scope in scopes)}")
 
-    def check(self, scope: Scope, clock: str | None = None) -> None:
-        """Raise Problem (403) unless the token has this scope for `clock`, or for all clocks if `clock` is None."""
-        self.check_scope(scope)
+    def check(self, *scopes: Scope, clock: str | None = None) -> None:
+        """Raise Problem (403) unless the token has one of these scopes for `clock`, or for all clocks if it is None."""
+        self.check_scope(*scopes)
         if clock is None and self.clocks is not None:
             raise self._forbidden("is for some clocks only")
         if clock is not None and not self.sees(clock):

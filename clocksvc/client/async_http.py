@@ -6,9 +6,9 @@ Each request has a connection of its own, which is closed as soon as the request
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import NamedTuple, cast
 
 import h11
 
@@ -16,6 +16,14 @@ from clocksvc.client.exchange import CONNECT_TIMEOUT_S, Request, ServiceAddress,
 
 _PART_BYTES = 16_384
 _PORTS = {"http": 80, "https": 443}
+
+
+class RawResponse(NamedTuple):
+    """A response as it was received. The names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class AsyncServiceClient:
@@ -37,6 +45,15 @@ class AsyncServiceClient:
         """
         async with self._response(request) as response:
             return self._address.read(request, response.status, response.headers, await response.read())
+
+    async def forward(self, request: Request) -> RawResponse:
+        """Send a request and return its response with any status. Redirects are not followed.
+
+        Raises:
+            ServiceUnavailable: there is no response. With `is_connection_refused`, the request was not sent.
+        """
+        async with self._response(request) as response:
+            return RawResponse(response.status, response.headers, await response.read())
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator["AsyncResponse"]:
@@ -89,12 +106,16 @@ class AsyncResponse:
         self._http = h11.Connection(h11.CLIENT)
 
     def begin(self, request: Request) -> bytes:
-        """Return the bytes of a request without a body."""
+        """Return the bytes of a request."""
         url = self._address.url_of(request)
         own = {"Host": url.netloc or "", "Connection": "close", "Accept-Encoding": "identity", "User-Agent": "clocksvc"}
         headers = {**own, **self._address.headers_of(request)}
+        body = b"" if request.body is None else request.body
+        if request.body is not None:
+            headers["Content-Length"] = str(len(body))
         head = h11.Request(method=request.method, target=url.request_uri, headers=list(headers.items()))
-        return (self._http.send(head) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+        parts = (head, h11.Data(data=body), h11.EndOfMessage())
+        return b"".join(self._http.send(part) or b"" for part in parts)
 
     async def read_head(self) -> None:
         """Wait for status and headers.

@@ -9,13 +9,16 @@ All raise Unavailable if the topic can't be read to its end; then nothing was wr
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from clocksvc.errors import PreconditionFailed, UnknownSchedule
-from clocksvc.scheduler.owned import OwnedPartition
+from clocksvc.errors import InvalidValue, PreconditionFailed, UnknownSchedule
+from clocksvc.scheduler.owned import MissedPage, OwnedPartition
 from clocksvc.schedules.entry import read_created_ms
-from clocksvc.schedules.schedule import Schedule
-from clocksvc.schedules.schedule_json import SchedulePage, etag_of, listed, to_json
+from clocksvc.schedules.schedule import Schedule, parse_schedule
+from clocksvc.schedules.schedule_json import SchedulePage, etag_of, listed, parse_fields, to_json
+
+_MAX_AHEAD_MS = 60_000
+"""How far the clock of another machine, which has set `created_at`, may be ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,26 @@ class Written(NamedTuple):
     offset: int
     etag: str
     created_ms: int
+
+
+def parse(body: bytes, interval_ms: int, now_ms: int) -> tuple[Any, Schedule]:
+    """Return the `id` (None if there is none) and the schedule of a writer's JSON object.
+
+    `created_at` is optional. It counts only if the id is new: a schedule that was exported keeps its age.
+
+    Args:
+        interval_ms: the clock's interval.
+        now_ms: the time of creation if there is no `created_at`.
+
+    Raises:
+        InvalidValue: the JSON or a field is not valid. The id was not checked.
+    """
+    fields = parse_fields(body)
+    schedule_id = fields.pop("id", None)
+    schedule = parse_schedule(fields, interval_ms, now_ms if fields.get("created_at") is None else None)
+    if schedule.created_ms > now_ms + _MAX_AHEAD_MS:
+        raise InvalidValue("created_at", fields["created_at"], "wanted a time that is not in the future")
+    return schedule_id, schedule
 
 
 def get(owned: OwnedPartition, schedule_id: str) -> Found:
@@ -130,6 +153,11 @@ def list_page(owned: OwnedPartition, prefix: str, after: str | None, limit: int,
         if size > max_bytes:
             break
     return SchedulePage(page, page[-1].id if len(page) < len(found) else None)
+
+
+def missed(owned: OwnedPartition, before: int | None, limit: int) -> MissedPage:
+    """Return runs that were missed, the newest ones first: see `OwnedPartition.missed`."""
+    return owned.missed(before, limit)
 
 
 def _existing(owned: OwnedPartition, schedule_id: str) -> bytes:

@@ -30,13 +30,15 @@ class TokenSettings(Section):
     name: Text = Field(description="a name for the caller")
     token: Secret | None = None
     token_file: Text | None = None
-    scopes: tuple[Literal["read", "report", "admin"], ...] = Field(description="a list of read, report, admin")
+    scopes: tuple[Literal["read", "report", "schedule", "admin"], ...] = Field(
+        description="a list of read, report, schedule, admin"
+    )
     clocks: Annotated[tuple[str, ...] | None, BeforeValidator(_parse_clocks)] = None
 
     @model_validator(mode="after")
     def _check(self) -> "TokenSettings":
         if not self.scopes:
-            raise_errors([FieldError(("scopes",), "wanted at least one of read, report, admin")])
+            raise_errors([FieldError(("scopes",), "wanted at least one of read, report, schedule, admin")])
         if self.token is None:
             raise_errors([FieldError(("token",), "missing: wanted token or token_file")])
         elif not _TOKEN.fullmatch(self.token.get_secret_value()):

@@ -1,6 +1,6 @@
 """Fixtures: a clock, and a client that compares every response with the OpenAPI."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,6 +11,7 @@ from schemathesis.schemas import BaseSchema
 
 from clocksvc.api.allowed_hosts import AllowedHosts
 from clocksvc.api.app import create_app
+from clocksvc.api.schedule_access import ScheduleAccess
 from clocksvc.api.tokens import Token
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.openapi_contract import check_documented
@@ -48,9 +49,11 @@ def client_of(openapi: dict[str, Any]) -> Iterator[ClientOf]:
             tokens: Sequence[Token] = (),
             token: str | None = None,
             hosts: AllowedHosts | None = None,
+            access: Mapping[str, ScheduleAccess] = {},
         ) -> TestClient:
             app = create_app(
                 {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures},
+                access=access,
                 tokens=tokens,
                 hosts=hosts,
                 metrics=lambda: (b"clocksvc_build_info 1\n", "text/plain; version=0.0.4; charset=utf-8"),

@@ -4,8 +4,16 @@ import re
 from typing import Any
 
 import httpx2
+import schemathesis
+from schemathesis.transport import SerializationContext
 
 PROBLEM = "application/problem+json"
+
+
+@schemathesis.serializer("application/x-ndjson")
+def serialize_ndjson(context: SerializationContext, value: Any) -> bytes:
+    """Send the generated text as it is."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 
 def operations(openapi: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:

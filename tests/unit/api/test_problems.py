@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from clocksvc.api.schedule_access import ScheduleAccess
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.request import Request
-from clocksvc.errors import StoreMismatch, StoreUnavailable
+from clocksvc.errors import OutcomeUnknown, StoreMismatch, StoreUnavailable
 from clocksvc.interfaces.progress import Report, ReportAnswer
 from tests.faulty.store import FaultyStore
 from tests.unit.api.clock_fixture import GROUP, NOON, TOKEN, TOPIC, ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import documented_problems, operations, problem_name
+from tests.unit.api.schedule_fixture import ScheduleFixture
 
 ELEVEN = NOON - 3_600
 WITHOUT_SCOPES = Token("none", "without-scopes-0123", frozenset())
@@ -34,13 +36,20 @@ CALLS: dict[str, tuple[str, str]] = {
     "include": ("DELETE", f"{ONE}/exclusions"),
     "pause": ("POST", f"{ONE}/pause"),
     "resume": ("POST", f"{ONE}/resume"),
+    "listSchedules": ("GET", f"{ONE}/schedules"),
+    "importSchedules": ("POST", f"{ONE}/schedules"),
+    "listMissedRuns": ("GET", f"{ONE}/schedules/missed-runs"),
+    "getSchedule": ("GET", f"{ONE}/schedules/monitor-1"),
+    "putSchedule": ("PUT", f"{ONE}/schedules/monitor-1"),
+    "deleteSchedule": ("DELETE", f"{ONE}/schedules/monitor-1"),
     "live": ("GET", "/livez"),
     "ready": ("GET", "/readyz"),
     "metrics": ("GET", "/metrics"),
 }
 WHY = {"reason": "a disk died"}
 DEAD = {"topic": TOPIC, "partition": 1, **WHY}
-BODIES = {"report": {"group": GROUP, "reports": []}, "exclude": DEAD, "include": DEAD}
+CHECK = {"interval": "60s", "task": "uptime.check"}
+BODIES = {"putSchedule": CHECK, "report": {"group": GROUP, "reports": []}, "exclude": DEAD, "include": DEAD}
 OLD = f"?after={ELEVEN}"
 
 
@@ -109,6 +118,39 @@ SPECIAL: dict[tuple[str, str], tuple[str, Callable[[ClockFixture], None] | None]
 }
 """For each problem: what to add to the URL, and what to do before the request."""
 
+
+def unknown(schedules: ScheduleFixture) -> ScheduleAccess:
+    """Writes have no known outcome."""
+    schedules.add("monitor-1")
+    for partition in schedules.partitions.values():
+        partition.after = OutcomeUnknown()
+    return schedules.access
+
+
+def unowned(schedules: ScheduleFixture) -> ScheduleAccess:
+    """No process owns a partition."""
+    return schedules.forwarded()
+
+
+def without_store(schedules: ScheduleFixture) -> ScheduleAccess:
+    """The owners are not known, because the store does not answer."""
+    schedules.server.broken = True
+    return schedules.forwarded()
+
+
+WRITES = ("putSchedule", "deleteSchedule")
+READS = ("listSchedules", "listMissedRuns", "getSchedule")
+IF_MATCH = {"If-Match": "*"}
+SCHEDULES: dict[tuple[str, str], tuple[dict[str, str], Callable[[ScheduleFixture], ScheduleAccess] | None]] = {
+    **{(name, "no-schedules"): ({}, None) for name in (*WRITES, *READS, "importSchedules")},
+    **{(name, "schedules-unavailable"): ({}, unowned) for name in (*WRITES, *READS)},
+    **{(name, "store-unavailable"): ({}, without_store) for name in (*WRITES, *READS)},
+    **{(name, "outcome-unknown"): ({}, unknown) for name in WRITES},
+    **{(name, "precondition-failed"): (IF_MATCH, lambda schedules: schedules.access) for name in WRITES},
+    **{(name, "unknown-schedule"): ({}, lambda schedules: schedules.access) for name in ("getSchedule", WRITES[1])},
+}
+"""For each problem of schedules: the headers, and how the request gets to them; None if the clock has none."""
+
 FOR_ALL = {"unauthenticated", "forbidden", "invalid-request", "unknown-clock", "misdirected-request"}
 OTHERS = {
     ("listTicks", "shutting-down"),
@@ -118,6 +160,11 @@ OTHERS = {
     *((name, "unsupported-media-type") for name in ("report", *NIGHT_SHIFT)),
     ("ready", "not-ready"),
     ("streamTicks", "too-many-streams"),
+    # tested with schedules
+    ("importSchedules", "too-many-streams"),
+    ("importSchedules", "unsupported-media-type"),
+    ("putSchedule", "unsupported-media-type"),
+    ("putSchedule", "body-too-large"),
 }
 
 
@@ -144,7 +191,7 @@ def test_the_tables_here_name_every_documented_problem(openapi: dict[str, Any]) 
 
     special = {pair for pair in documented if pair[1] not in FOR_ALL}
 
-    assert special == set(SPECIAL) | OTHERS
+    assert special == set(SPECIAL) | set(SCHEDULES) | OTHERS
     assert {operation["operationId"] for operation in operations(openapi).values()} == set(CALLS)
 
 
@@ -157,6 +204,16 @@ def test_each_special_problem_happens(client_of: ClientOf, kept: ClockFixture, o
         before(kept)
 
     assert ask(client, operation, more) == name
+
+
+@pytest.mark.parametrize(("operation", "name"), sorted(SCHEDULES))
+def test_each_problem_of_schedules_happens(client_of: ClientOf, kept: ClockFixture, operation: str, name: str) -> None:
+    """Each problem occurs under its condition."""
+    headers, access = SCHEDULES[operation, name]
+    client = client_of(kept, access={} if access is None else {"checkins": access(ScheduleFixture())})
+    media_type = "application/x-ndjson" if operation == "importSchedules" else "application/json"
+
+    assert ask(client, operation, headers={"Content-Type": media_type, **headers}) == name
 
 
 @pytest.mark.parametrize("operation", sorted(CALLS))

@@ -17,12 +17,14 @@ from clocksvc.api import pages
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Scope, Token
 from tests.unit.api.clock_fixture import ClockFixture, ticks
+from tests.unit.api.schedule_fixture import ScheduleFixture
 
 OPEN = {"/", "/livez", "/readyz", "/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"}
 OPEN |= {f"/status/{one.name}" for one in (Path(pages.__file__).parent / "status").iterdir()} - {"/status/index.html"}
 ALL_CLOCKS = {"/metrics"}
 OWN, OTHER, MISSING = "checkins", "payments", "nosuch"
-SCOPES = [set(chosen) for size in (1, 2, 3) for chosen in itertools.combinations(("read", "report", "admin"), size)]
+EVERY = ("read", "report", "schedule", "admin")
+SCOPES = [set(chosen) for size in (1, 2, 3, 4) for chosen in itertools.combinations(EVERY, size)]
 NOT_A_BODY = {"unknown": "field"}
 
 
@@ -60,7 +62,8 @@ def application() -> FastAPI:
         clock_fixture.publish(*ticks(1, clock=clock_fixture.spec.name))
         clock_fixture.read()
     views = {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures}
-    return create_app(views, tokens=TOKENS, metrics=lambda: (b"", "text/plain"), version="0.1.0")
+    access = {name: ScheduleFixture(name).access for name in views}
+    return create_app(views, access=access, tokens=TOKENS, metrics=lambda: (b"", "text/plain"), version="0.1.0")
 
 
 APP = application()
@@ -68,17 +71,19 @@ ROUTES = sorted(set(routes_of(APP.routes)))
 GUARDED = [(method, path) for method, path in ROUTES if path not in OPEN]
 
 
-def needed(method: str, path: str) -> str:
-    """The scope that a route must require, by its method and path; by default `admin`."""
+def needed(method: str, path: str) -> set[str]:
+    """The scopes of which a route must require one, by its method and path; by default `admin`."""
+    if "/schedules" in path:
+        return {"schedule", "read"} if path.endswith("/missed-runs") else {"schedule"}
     if method == "GET":
-        return "read"
-    return "report" if (method, path) == ("POST", "/v1/clocks/{clock}/reports") else "admin"
+        return {"read"}
+    return {"report"} if (method, path) == ("POST", "/v1/clocks/{clock}/reports") else {"admin"}
 
 
 def asked(client: TestClient, method: str, path: str, clock: str, secret: str | None) -> httpx2.Response:
     """Send a request that changes nothing and does not wait: HEAD for GET, and an invalid body."""
     headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
-    address = path.replace("{clock}", clock)
+    address = path.replace("{clock}", clock).replace("{id}", "monitor-1")
     if method == "GET":
         return client.head(address, headers=headers)
     return client.request(method, address, headers=headers, json=NOT_A_BODY)
@@ -118,8 +123,8 @@ def test_without_a_valid_token_the_response_is_401(client: TestClient, method: s
 @pytest.mark.parametrize("scopes", SCOPES, ids=lambda scopes: ",".join(sorted(scopes)))
 def test_each_route_asks_for_its_scope(client: TestClient, method: str, path: str, scopes: set[str]) -> None:
     """403 without the required scope; only `admin` implies another one, `read`."""
-    scope = needed(method, path)
-    may = scope in scopes or (scope == "read" and "admin" in scopes)
+    enough = needed(method, path)
+    may = bool(enough & scopes) or ("read" in enough and "admin" in scopes)
 
     status = asked(client, method, path, OWN, secret_of(scopes, everywhere=True)).status_code
 
@@ -130,7 +135,7 @@ def test_each_route_asks_for_its_scope(client: TestClient, method: str, path: st
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_a_token_for_one_clock_opens_no_other(client: TestClient, method: str, path: str) -> None:
     """A token for one clock: other clocks and clocks that do not exist get the same response."""
-    secret = secret_of({"read", "report", "admin"}, everywhere=False)
+    secret = secret_of(set(EVERY), everywhere=False)
     own, other, missing = (asked(client, method, path, clock, secret) for clock in (OWN, OTHER, MISSING))
 
     if "{clock}" in path:

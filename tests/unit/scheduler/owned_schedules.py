@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from clocksvc.interfaces.schedule_writer import ScheduleRecord
-from clocksvc.scheduler.owned import OwnedPartition
+from clocksvc.scheduler.owned import MissedPage, OwnedPartition
 
 
 class OwnedInMemory(OwnedPartition):
@@ -34,3 +34,6 @@ class OwnedInMemory(OwnedPartition):
         first = len(self.written)
         self.written += records
         return list(range(first, len(self.written)))
+
+    def missed(self, before: int | None, limit: int) -> MissedPage:
+        return MissedPage([], None)

@@ -197,11 +197,11 @@ CASES: dict[str, tuple[object, str]] = {
     ),
     "no scopes": (
         with_section("api", {"tokens": [{"name": "n", "token": TOKEN, "scopes": []}]}),
-        "api.tokens.0.scopes: wanted at least one of read, report, admin",
+        "api.tokens.0.scopes: wanted at least one of read, report, schedule, admin",
     ),
     "an unknown scope": (
         with_section("api", {"tokens": [{"name": "n", "token": TOKEN, "scopes": ["write"]}]}),
-        "api.tokens.0.scopes.0: 'write' is not valid: wanted 'read', 'report' or 'admin'",
+        "api.tokens.0.scopes.0: 'write' is not valid: wanted 'read', 'report', 'schedule' or 'admin'",
     ),
     "an unknown clock": (
         with_section("api", {"tokens": [{"name": "n", "token": TOKEN, "scopes": ["read"], "clocks": ["checkin"]}]}),
