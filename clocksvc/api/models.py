@@ -162,12 +162,14 @@ class SchedulesSummary(BaseModel):
     count: int | None = Field(
         description="The number of schedules, with those that are paused or have ended.", examples=[1_000_000]
     )
-    unreadable: int | None = Field(description="The number of records that are no valid schedules.")
+    unreadable: int | None = Field(
+        description="The number of records that are no valid schedules, at most 100 of each partition."
+    )
     due_per_minute: float | None = Field(
         description="How many due records were sent for each minute of the clock, at its last ticks.", examples=[16667]
     )
     missed: int | None = Field(
-        description="How many due times were not sent, since the processes of the present owners have started."
+        description="How many missed runs were recorded, since the processes of the present owners have started."
     )
     position: Time | None = Field(description="The tick up to which everything that was due has been sent.")
     problems: list[str] = Field(description="Why partitions do not work, at most 5.", max_length=5)

@@ -21,7 +21,9 @@ LOADED = _metric(
     "loaded_ratio", "gauge", "How much of the partition has been read, 0 to 1. It is 1 once the partition is loaded."
 )
 SCHEDULES = _metric("schedules", "gauge", "Schedules, with those that are paused or have ended. Absent while it loads.")
-UNREADABLE = _metric("unreadable_records", "gauge", "Records that are no valid schedules. Absent while it loads.")
+UNREADABLE = _metric(
+    "unreadable_records", "gauge", "Records that are no valid schedules, at most 100. Absent while it loads."
+)
 POSITION = _metric(
     "position_timestamp_seconds",
     "gauge",
@@ -29,7 +31,9 @@ POSITION = _metric(
 )
 TICKS = _metric("ticks_total", "counter", "Ticks that this process has handled as the owner.")
 DUE = _metric("due_total", "counter", "Due records that this process has sent.")
-MISSED = _metric("missed_total", "counter", "Due times that were not sent, because of catch_up or max_age.")
+MISSED = _metric(
+    "missed_total", "counter", "Records of missed runs: due times that were not sent, because of catch_up or max_age."
+)
 LAST_TICK = _metric(
     "last_tick_seconds",
     "gauge",

@@ -24,13 +24,13 @@ class PartitionStats:
         offset, end: the offset that is read next, and the end when it was last requested. While the partition is
             loaded, `end - offset` is the largest number of records left.
         schedules: the number of schedules, with those that are paused or have ended.
-        unreadable: the number of records that are no valid schedules and are not in the table.
+        unreadable: the number of records that are no valid schedules, at most 100. They are not in the table.
         position_ms: the tick up to which everything was sent; None for a standby, and before the clock's first tick.
         ticks: the number of ticks that were handled.
         due_last_tick, due: the number of due records of the last tick that had any, and of all ticks.
         due_per_minute: the number of due records for a minute of the clock, at its last ticks (`RecentDue`); None for a
             standby, and until it is known.
-        missed: the number of due times that were not sent.
+        missed: the number of records of missed runs. One can be of several due times of a schedule.
         decide_s, produce_s, commit_s: the seconds that the last ticks with due records took: to read the partition to
             its end and to decide what is due, until all records were acknowledged, and until the commit was confirmed.
         terms: how many times this replica became the owner.

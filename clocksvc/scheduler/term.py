@@ -18,6 +18,7 @@ from clocksvc.interfaces.tick_source import TickSource
 from clocksvc.interfaces.time import Time
 from clocksvc.scheduler.due_appender import DueAppender
 from clocksvc.scheduler.due_positions import newest_position, read_due_log
+from clocksvc.scheduler.recent_due import RecentDue
 from clocksvc.schedules.due_log import DueLogReader, tick_records
 from clocksvc.schedules.entry import Entry
 from clocksvc.schedules.wheel import DueAtTick, Missed, Reason, ScheduleWheel
@@ -84,7 +85,14 @@ class OwnerTerm:
         self._appender: DueAppender | None = None
         self._position_ms: int | None = None
         self._decided = TickFigures()
+        self._recent = RecentDue()
+        self._due_per_minute: float | None = None
         self._refresh_at = 0.0
+
+    @property
+    def due_per_minute(self) -> float | None:
+        """How many due records were sent for each minute of the clock: see RecentDue. Any thread."""
+        return self._due_per_minute
 
     @property
     def position_ms(self) -> int | None:
@@ -269,6 +277,9 @@ class OwnerTerm:
     def _commit_at(self, position_ms: int) -> None:
         assert self._appender is not None
         self._appender.commit(position_ms)
+        if self._position_ms is not None and position_ms > self._position_ms:
+            self._recent.add(self._position_ms, position_ms, self._decided.due)
+            self._due_per_minute = self._recent.per_minute()
         self._position_ms = position_ms
         self._figures.add(self._decided)
         self._decided = TickFigures()

@@ -26,9 +26,9 @@ class SchedulesState:
         loading: how many partitions replicas load now, to own them or to be their standby.
         loaded_ratio: the share of these partitions that has been read, 0 to 1; None if no replica loads, too.
         schedules: the number of schedules, with those that are paused or have ended.
-        unreadable: the number of records that are no valid schedules.
+        unreadable: the number of records that are no valid schedules, at most 100 of each partition.
         due_per_minute: how many due records the owners sent for each minute of the clock, at its last ticks.
-        missed: how many due times the present owners did not send, since each of their processes started.
+        missed: how many missed runs the present owners have recorded, since each of their processes started.
         position_ms: the tick up to which all partitions have sent everything.
         problems: why partitions do not work, at most `MAX_PROBLEMS`.
     """

@@ -1,8 +1,9 @@
-"""How many due records are sent for each minute of a clock."""
+"""How many due records are sent for each minute of a clock, and what an owner shows of it."""
 
 import pytest
 
 from clocksvc.scheduler.recent_due import RecentDue
+from tests.unit.scheduler.partition_fixture import PartitionFixture
 
 pytestmark = pytest.mark.core
 
@@ -41,3 +42,28 @@ def test_a_gap_begins_again() -> None:
     recent.add(600 * SECOND_MS, 630 * SECOND_MS, 9)
 
     assert recent.per_minute() is None
+
+
+def test_an_owner_shows_what_it_sends_and_what_it_can_not_read() -> None:
+    """Not known before its first tick, nor for a standby. A record that was replaced does not count any more."""
+    fixture = PartitionFixture()
+    for number in range(3):
+        fixture.put(f"a-{number}")
+    fixture.topic.append(0, b"broken", b"[]", fixture.time.now_ms())
+    owner, standby = fixture.owner(), fixture.open()
+    fixture.run(standby)
+    assert (owner.stats.due_per_minute, owner.stats.unreadable) == (None, 1)
+
+    fixture.tick()
+    fixture.run(owner, standby)
+    assert (owner.stats.due_per_minute, standby.stats.due_per_minute) == (3, None)
+
+    fixture.delete("a-0")
+    fixture.delete("broken")
+    fixture.tick()
+    fixture.run(owner)
+    assert (owner.stats.due_per_minute, owner.stats.unreadable) == (2, 0)
+
+    owner.release()
+    fixture.run(owner)
+    assert (owner.stats.due_per_minute, owner.stats.due) == (None, 5)
