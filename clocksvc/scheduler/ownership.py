@@ -108,6 +108,13 @@ class Outlook:
             return Action.CLOSE
         return Action.ACQUIRE if self._may_acquire(partition, own, wanted) else Action.NONE
 
+    def can_move(self, partition: int) -> bool:
+        """True if another live replica could own a partition: it is not leaving, and announces no problem with it."""
+        return any(
+            name != self._replica and not one.leaving and partition not in one.failing
+            for name, one in self._live.items()
+        )
+
     def _works_on(self, partition: int, own: OwnPartition) -> bool:
         lease = self._reading.leases.get(partition)
         if lease is None or lease.token == own.token:

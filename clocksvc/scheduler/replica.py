@@ -296,7 +296,9 @@ class SchedulerReplica(Generic[P]):
     def _note_troubles(self) -> None:
         """Note for which partitions other replicas are preferred, because they have had a problem for too long."""
         now = self._time.monotonic()
-        self._failing = {number: until for number, until in self._failing.items() if now < until}
+        self._failing = {
+            number: until for number, until in self._failing.items() if now < until and self._can_move(number)
+        }
         for number, opened in self._opened.items():
             stats = opened.partition.stats
             fencing = opened.token is not None and stats.state is PartitionState.LOADED
@@ -307,9 +309,13 @@ class SchedulerReplica(Generic[P]):
                     self._backoffs.pop(number, None)
             elif opened.trouble_since is None:
                 opened.trouble_since = now
-            elif now - opened.trouble_since >= FAILING_AFTER_S:
+            elif now - opened.trouble_since >= FAILING_AFTER_S and self._can_move(number):
                 self._note_failing(number, stats.problem or "it could not fence the owner before it")
                 opened.trouble_since = now
+
+    def _can_move(self, number: int) -> bool:
+        """True if another replica could do better. Otherwise this one tries on, or no replica would after an outage."""
+        return self._outlook is not None and self._outlook.can_move(number)
 
     def _note_failing(self, number: int, problem: str) -> None:
         wait_s = self._backoffs.setdefault(number, Backoff(FAILING_PARTITION)).next()

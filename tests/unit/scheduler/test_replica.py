@@ -262,6 +262,23 @@ def test_a_fence_that_takes_too_long_moves_nothing() -> None:
     assert max(fleet.gaps.values()) < 3.0
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_fence_that_takes_too_long_is_awaited_if_no_other_replica_is_left(others: int) -> None:
+    """Brokers were out of reach for longer than a problem may last. Once they answer, nothing waits any more."""
+    fleet = Fleet(2)
+    fleet.start("a", Pace(fence_s=FAILING_AFTER_S + 20.0))
+    for number in range(others):
+        fleet.start(f"b{number}", Pace(fence_s=FAILING_AFTER_S + 20.0))
+    fleet.run(FAILING_AFTER_S + 6.0)
+    for number in range(others):
+        fleet.kill(f"b{number}")
+
+    fleet.run(2 * FAILING_AFTER_S + 30.0)
+
+    assert fleet.owners() == {0: "a", 1: "a"}
+    check_settled(fleet)
+
+
 def test_a_lease_that_is_lost_during_a_fence() -> None:
     """A flush comes after the lease was acquired, and the owner before has its lease again first. The new replica gives
     up, and takes over with the next attempt."""
