@@ -7,7 +7,6 @@ from typing import TypeVar
 from clocksvc.scheduler.owned import MissedPage, OwnedPartition
 from tests.scheduler_simulation.faults import World
 from tests.scheduler_simulation.judge.violation import Violation
-from tests.scheduler_simulation.world.due_log import RETENTION_MS
 from tests.scheduler_simulation.world.replicas import Replica
 
 CALM_MS = 45_000
@@ -48,8 +47,7 @@ class Calm:
         victim = next((one for one in self._world.replicas.values() if self._owned(one)), None)
         if victim is not None:
             self._world.kill(victim.name)
-            if not self._world.replicas:
-                self._world.start_replica()
+            self._start_unless_alive()
         self._wait_for_progress("after the death of an owner")
         self._check_contents()
         if self._environment.clock.interval_ms <= 2_000 and self._scheduler.rng.random() < 0.3:
@@ -68,14 +66,16 @@ class Calm:
             log.commit_faults.clear()
             log.torn.clear()
             log.stale_ends.clear()
-            log.retention_ms = RETENTION_MS
         for writer in environment.writers:
             writer.commit_faults.clear()
         world.collect()
         for replica in world.replicas.values():
             replica.link.heal()
-        if all(one.leaving for one in world.replicas.values()):
-            world.start_replica()
+        self._start_unless_alive()
+
+    def _start_unless_alive(self) -> None:
+        if all(one.leaving for one in self._world.replicas.values()):
+            self._world.start_replica()
 
     def _owned(self, replica: Replica) -> list[int]:
         return [log.number for log in self._environment.logs if replica.owns(log.number)]

@@ -203,8 +203,7 @@ def compact(world: World) -> None:
         )
         if loading:
             world.environment.sometimes.took(Path.COMPACTED_WHILE_LOADING)
-        # Tombstones stay for delete.retention.ms, longer than a replica may be stopped here.
-        world.environment.topic.compact(number, tombstones=rng.random() < 0.3)
+        world.environment.topic.compact(number, tombstones=rng.random() < 0.7)
 
 
 def slow_down(world: World) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from clocksvc.runtime import backoff
+from clocksvc.runtime import backoff, collector_pause
 from tests.scheduler_simulation.calm import Calm
 from tests.scheduler_simulation.faults import WEIGHTS, World
 from tests.scheduler_simulation.judge.violation import Violation
@@ -64,11 +64,17 @@ class Simulation:
         self._lines = LogLines()
         self._phase = "beginning"
         self._random = SimpleNamespace(Random=lambda: random.Random(seed))
+        # The collector belongs to the process, which runs many seeds.
+        self._collector = SimpleNamespace(isenabled=bool, disable=bool, enable=bool, freeze=bool)
 
     def run(self) -> Result:
         """Storm and calm. Raises Failure."""
         try:
-            with self._product_log(), patch.object(backoff, "random", self._random):
+            with (
+                self._product_log(),
+                patch.object(backoff, "random", self._random),
+                patch.object(collector_pause, "gc", self._collector),
+            ):
                 self._begin()
                 self._storm()
                 self._phase = "calm"

@@ -14,6 +14,8 @@ from tests.simulation.world.scheduler import Scheduler
 
 SKEW_MS = 300
 """How far the clock of a replica, and that of the store, is from the true time."""
+BROKERS_SKEW_MS = 3_600_000
+"""How far the clocks of brokers may be from each other: the retention counts by them."""
 RETENTION_MS = 7 * 86_400_000
 UNANSWERED_S = 6
 """How long a writer waits for the answer to a commit."""
@@ -86,7 +88,8 @@ class BrokerLog:
         self.epoch += 1
         if self._position_removed:
             self.sometimes.took(Path.POSITION_LOST)
-            self.judge.forgot(self.number, self.scheduler.now_ms + SKEW_MS - self.retention_ms)
+            oldest_ms = self.scheduler.now_ms + SKEW_MS - self.retention_ms
+            self.judge.forgot(self.number, oldest_ms + BROKERS_SKEW_MS)
         if self._is_torn():
             self.sometimes.took(Path.TORN_FOUND)
         self.judge.fenced(self.number, self.scheduler.moment(), self.scheduler.now_ms, known_ms)

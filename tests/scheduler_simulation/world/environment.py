@@ -13,11 +13,12 @@ from tests.scheduler_simulation.judge.command_judge import CommandJudge
 from tests.scheduler_simulation.judge.due_judge import DueJudge
 from tests.scheduler_simulation.sometimes import Path, Sometimes
 from tests.scheduler_simulation.world.clock import NAME, SimulatedClock
-from tests.scheduler_simulation.world.due_log import SKEW_MS, BrokerLog
+from tests.scheduler_simulation.world.due_log import RETENTION_MS, SKEW_MS, BrokerLog
 from tests.scheduler_simulation.world.schedule_writer import WriterState
 from tests.scheduler_simulation.world.topic import CUT_S, Link, ObservedTopic
 from tests.simulation.world.scheduler import Scheduler, SimulatedTime
 
+SHORT_RETENTION_MS = 2 * 3_600_000
 COMMAND_KEYS = b"h-"
 """The keys of schedules that only owners write."""
 
@@ -49,6 +50,9 @@ class Environment:
         self.logs = [
             BrokerLog(number, scheduler, self.judge, self.sometimes, self.topic.observe) for number in range(partitions)
         ]
+        retention_ms = scheduler.rng.choice((RETENTION_MS, RETENTION_MS, SHORT_RETENTION_MS))
+        for log in self.logs:
+            log.retention_ms = retention_ms
         self.writers = [WriterState(number) for number in range(partitions)]
         self.store = FaultyStoreServer(SimulatedTime(scheduler, scheduler.rng.choice((0, 0, -300, 300))))
         self.store_broken = self.emptied = False

@@ -40,7 +40,11 @@ class ReplicaScheduleWriter:
 
     def fence(self, keep_alive: KeepAlive) -> None:
         if self._epoch is None:
-            self._epoch = self._fence()
+            self._reach("writer.fence")
+            self._abort()
+            self._state.epoch += 1
+            self._epoch = self._state.epoch
+            self._scheduler.between("writer.fence done")
 
     def write(self, records: Sequence[ScheduleRecord], keep_alive: KeepAlive) -> list[int]:
         epoch, self._epoch = self._epoch, None
@@ -75,14 +79,6 @@ class ReplicaScheduleWriter:
 
     def close(self) -> None:
         self._epoch = None
-
-    def _fence(self) -> int:
-        self._reach("writer.fence")
-        self._abort()
-        self._state.epoch += 1
-        epoch = self._state.epoch
-        self._scheduler.between("writer.fence done")
-        return epoch
 
     def _begin(self) -> int:
         """Open a transaction. If its writer dies, the brokers abort it after a while."""

@@ -8,6 +8,7 @@ from clocksvc.interfaces.compacted_topic import CleanupSettings, Polled, TopicIn
 from clocksvc.memory.compacted_topic import MemoryCompactedTopic, MemoryTopicReader
 from tests.simulation.world.scheduler import Scheduler
 
+DELETE_RETENTION_MS = 60_000
 CUT_S = 1.0
 """How long a call takes that gets no answer from Kafka."""
 
@@ -52,6 +53,12 @@ class _Memory(MemoryCompactedTopic):
         self.changes += 1
         super().skip(partition, offsets)
 
+    def remove_tombstones(self, partition: int, before_ms: int) -> None:
+        """Remove tombstones that were written before a time."""
+        with self._lock:
+            log = self._logs[partition]
+            log.records = [one for one in log.records if one.value() is not None or one.timestamp()[1] >= before_ms]
+
 
 class ObservedTopic:
     """The topic. `observe` shows the judge what readers of committed records can read by now.
@@ -62,6 +69,7 @@ class ObservedTopic:
     def __init__(self, scheduler: Scheduler, wrote: Wrote, partitions: int) -> None:
         self._scheduler, self._wrote = scheduler, wrote
         self.memory = _Memory("c-schedules", partitions)
+        self.memory.cleanup = CleanupSettings("compact", DELETE_RETENTION_MS)
         self.partitions = partitions
         self._seen = [0] * partitions
         self._changes = 0
@@ -84,9 +92,11 @@ class ObservedTopic:
                 self.records += 1
 
     def compact(self, partition: int, *, tombstones: bool) -> None:
-        """Remove older records of each key, and tombstones if wanted."""
+        """Remove older records of each key, and if wanted, tombstones after `delete.retention.ms`."""
         self.observe()
-        self.memory.compact(partition, tombstones=tombstones)
+        self.memory.compact(partition, tombstones=False)
+        if tombstones:
+            self.memory.remove_tombstones(partition, self._scheduler.now_ms - DELETE_RETENTION_MS)
 
     def end(self, partition: int) -> int:
         """Return the end offset of a partition."""
@@ -100,7 +110,7 @@ class ReplicaTopic:
     def __init__(self, scheduler: Scheduler, topic: ObservedTopic, link: Link) -> None:
         self._scheduler, self._topic, self._link = scheduler, topic, link
         self._reader: MemoryTopicReader = topic.memory.open()
-        self._next: dict[int, int] = {}
+        self._started: set[int] = set()
 
     def inspect(self, partitions: Collection[int] | None) -> TopicInspection | None:
         self._reach("table.inspect")
@@ -114,12 +124,17 @@ class ReplicaTopic:
 
     def start(self, offsets: Mapping[int, int]) -> None:
         self._reader.start(offsets)
+        self._started.update(offsets)
 
     def stop(self, partitions: Collection[int]) -> None:
         self._reader.stop(partitions)
+        self._started.difference_update(partitions)
 
     def poll(self, timeout_s: float) -> Polled:
-        self._reach("table.poll")
+        self._scheduler.between("table.poll")
+        if self._link.kafka_cut:
+            self._scheduler.wait(timeout_s)
+            return Polled(failures=dict.fromkeys(self._started, "Kafka can't be reached"))
         if self._link.slow_s:
             self._scheduler.wait(self._link.slow_s)
         found = self._reader.poll(0)
