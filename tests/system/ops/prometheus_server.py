@@ -31,7 +31,7 @@ class PrometheusServer(ChildServer):
         program: its path.
         targets: "host:port" of each replica: the job `clocksvc`.
         rules: files of rule groups, evaluated each second.
-        consumers: "host:port" of each process with a consumer: the job `consumers`.
+        consumers: "host:port" of each process with a consumer or a relay of an outbox: the job `consumers`.
     """
 
     name: ClassVar[str] = "Prometheus"

@@ -2,7 +2,8 @@
 
 Two replicas, Celery's worker and beat, consumers, producers, a follower; two clocks with a tick a second. `orders`
 ticks, with a late record, a rejected timestamp, an excluded partition, a task at each tick, and a leader that handed
-over. `parcels` is held by its partition 1. A BufferedConsumer reads `orders`, too. All of it runs until it is closed.
+over. `parcels` is held by its partition 1. A BufferedConsumer reads `orders`, too. The relay of
+an outbox can't write. All of it runs until it is closed.
 """
 
 import itertools
@@ -18,6 +19,7 @@ from tests.system.clock_fixture import WITHIN_S, ClockFixture, running
 from tests.system.installation import Installation, wall_ms
 from tests.system.ops.prometheus_server import PrometheusServer, Series
 from tests.system.ops.scraped_consumer import ScrapedConsumer
+from tests.system.ops.scraped_relay import ScrapedRelay
 from tests.waiting import eventually
 
 RULES = sorted((ROOT / "helm" / "clocksvc" / "rules").glob("*.yaml"))
@@ -118,8 +120,9 @@ class ScrapedInstallation:
             self._all.enter_context(clock)
             clock.consumer()
         consumer = ScrapedConsumer(self.orders)
+        relay = self._all.enter_context(ScrapedRelay(self._bootstrap, "orders"))
         self.prometheus = self._all.enter_context(
-            PrometheusServer(self._program, self._instances.values(), RULES, [consumer.target])
+            PrometheusServer(self._program, self._instances.values(), RULES, [consumer.target, relay.target])
         )
         self.orders.producer(0, 1, 2)
         producer = self.parcels.producer(0, 1)

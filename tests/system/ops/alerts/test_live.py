@@ -60,6 +60,7 @@ def test_every_metric_of_a_rule_is_exported(scraped: ScrapedInstallation, select
         ("ClocksvcTimestampsRejected", {"clock": "orders", "outcome": "too_far_ahead"}),
         ("ClocksvcPartitionExcluded", {"clock": "orders"}),
         ("ClocksvcConsumerDeadLetters", {"consumer": NAME, "outcome": "success"}),
+        ("ClocksvcOutboxStuck", {"clock": "orders"}),
     ],
 )
 def test_what_is_wrong_there_is_seen(scraped: ScrapedInstallation, alert: str, labels: dict[str, str]) -> None:
@@ -81,6 +82,7 @@ def test_what_is_in_order_there_is_quiet(scraped: ScrapedInstallation) -> None:
         "ClocksvcPartitionExcluded",
         "ClocksvcConsumerDeadLetters",
         "ClocksvcConsumerFlushesFail",
+        "ClocksvcOutboxStuck",
     }
 
     eventually(lambda: active(scraped).keys() <= done, within=WITHIN_S, what=f"no other alert: {active(scraped)}")
