@@ -21,7 +21,6 @@ PART_BYTES = 1024 * 1024
 MAX_RESULT_BYTES = 64 * 1024 * 1024
 """The maximum size of the compressed results. Results of a million lines have about 15 MiB."""
 _SENT_BYTES = 64 * 1024
-_NO_PARTS_YET = 0
 
 
 class Line(NamedTuple):
@@ -42,19 +41,21 @@ class LineReader:
     def feed(self, data: bytes, *, end: bool = False) -> Iterator[Line]:
         """Yield the lines that are complete. With `end`, the last line needs no line feed."""
         self._rest += data
-        *complete, rest = bytes(self._rest).split(b"\n")
-        if end:
-            complete, rest = [*complete, rest], b""
-        for text in complete:
-            self._number += 1
-            if self._too_long or len(text) > MAX_LINE_BYTES:
-                yield Line(self._number, None)
-            elif text := text.strip():
-                yield Line(self._number, text)
-            self._too_long = False
-        if len(rest) > MAX_LINE_BYTES:
-            self._too_long, rest = True, b""
-        self._rest = bytearray(rest)
+        if b"\n" in data or end:
+            *complete, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
+            if end:
+                complete.append(rest)
+            for text in complete:
+                self._number += 1
+                if self._too_long or len(text) > MAX_LINE_BYTES:
+                    yield Line(self._number, None)
+                elif text := text.strip():
+                    yield Line(self._number, text)
+                self._too_long = False
+        if len(self._rest) > MAX_LINE_BYTES:
+            self._too_long = True
+            self._rest.clear()
 
 
 class Results:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 
 from clocksvc.api.allowed_hosts import allowed_hosts
 from clocksvc.api.app import create_app
+from clocksvc.api.forwarded_schedules import ForwardedSchedules
 from clocksvc.api.server import server
 from clocksvc.cli.console import load_settings
 from clocksvc.cli.server_process import (
@@ -25,6 +26,7 @@ from clocksvc.cli.server_process import (
     redis_check,
     tokens_of,
 )
+from clocksvc.interfaces.time import SystemTime
 from clocksvc.metrics.exposition import Metrics
 from clocksvc.service import bootstrap
 from clocksvc.service.log_format import setup_logging
@@ -60,8 +62,13 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
         metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
         service = bootstrap.Service(settings, metrics)
         metrics.watch(service.views.values())
+        time = SystemTime()
         app = create_app(
             service.views,
+            access={
+                name: ForwardedSchedules(spec, bootstrap.open_schedulers(settings, name), time)
+                for name, spec in settings.schedules_specs().items()
+            },
             tokens=tokens_of(api),
             hosts=allowed_hosts(api.host, api.hosts, tokens=bool(api.tokens)),
             streams_per_token=api.streams_per_token,

@@ -1,7 +1,7 @@
 """The application on a real server with a free port, and its feeds in threads: for streams, long polls and shutdown."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from clocksvc.api.app import create_app
 from clocksvc.api.open_streams import STREAMS_PER_TOKEN
+from clocksvc.api.schedule_access import ScheduleAccess
 from clocksvc.api.server import Server, server
 from clocksvc.api.tokens import Token
 from clocksvc.errors import StoreUnavailable
@@ -56,11 +57,13 @@ def serving(
     *fixtures: ClockFixture,
     tokens: Sequence[Token] = (),
     streams_per_token: int = STREAMS_PER_TOKEN,
+    access: Mapping[str, ScheduleAccess] = {},
     port: int = 0,
 ) -> Iterator[RunningService]:
     """Serve these clocks until the end of the block, on a free port unless one is given."""
     app = create_app(
         {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures},
+        access=access,
         tokens=tokens,
         streams_per_token=streams_per_token,
         version="0.1.0",
