@@ -146,6 +146,7 @@ class Fleet:
         self._opened[name] = []
 
         def open_partition(number: int) -> FakePartition:
+            assert all(one.closed for one in self._opened[name] if one.number == number), "opened twice"
             made = FakePartition(number, self.brokers, self.time, self.paces[name])
             self._opened[name].append(made)
             return made

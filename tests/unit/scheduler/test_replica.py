@@ -8,7 +8,9 @@ from collections import Counter
 
 import pytest
 
+from clocksvc.interfaces.schedulers import SchedulerAnnouncement
 from clocksvc.scheduler.ownership import TAKE_OVER_AFTER_S, TTL_MS, preferred_owners
+from clocksvc.scheduler.partition_state import PartitionState
 from clocksvc.scheduler.replica import FAILING_AFTER_S, LEAVE_WITHIN_S
 from tests.preconditions import require
 from tests.unit.scheduler.fleet import CLOCK, STEP_S, Fleet, Pace
@@ -150,6 +152,24 @@ def test_a_replica_leaves_after_30_s_at_the_latest() -> None:
     assert replica.left
 
 
+def test_a_replica_ends_after_its_partitions() -> None:
+    """It leaves while it fences: the fence takes effect, then it has left."""
+    fleet = settled("a")
+    replica = fleet.start("b", Pace(fence_s=6.0))
+    fleet.run(2.5 + TAKE_OVER_AFTER_S + 1.0)
+    require(len(leases_of(fleet, "b")) == 4, "the new replica has its leases")
+    replica.leave()
+    fleet.run(3.0)
+    assert not replica.left
+    assert fleet.tables() == Counter(range(8))
+
+    fleet.run(4.0)
+
+    assert replica.left
+    fleet.run(5.0)
+    check_settled(fleet)
+
+
 def test_a_replica_leaves_while_the_store_is_down() -> None:
     """No replica can take over, but the store may come back: the replica works for 30 s."""
     fleet = settled("a", "b")
@@ -219,19 +239,38 @@ def test_owners_work_while_the_store_is_down() -> None:
     assert max(fleet.gaps.values()) == 0.0
 
 
-def test_a_store_that_is_down_is_no_problem_of_a_partition() -> None:
-    """It fails during the takeover, and no other replica is preferred for that."""
+def test_a_partition_is_not_in_memory_twice() -> None:
+    """It is loaded again after its thread has ended, which can be long after it was closed."""
     fleet = settled("a")
-    fleet.start("b")
-    fleet.run(2.0 + TAKE_OVER_AFTER_S)
+    fleet.start("b", Pace(fence_s=100.0))
+    fleet.run(2.5 + TAKE_OVER_AFTER_S + FAILING_AFTER_S + 2.0 + 60.0)
+    assert fleet.announcement("b").failing == frozenset()
+    assert fleet.tables() == Counter(range(8))
+
+    fleet.run(20.0)
+
+    assert Counter(fleet.tables().values()) == {1: 4, 2: 4}
+
+
+def test_a_problem_counts_only_while_the_store_answers() -> None:
+    """Kafka and the store come back at about the same time, and no replica is avoided."""
+    fleet = settled("a", "b")
+    before = fleet.brokers.fences.copy()
+    partitions = [one for replica in fleet.replicas.values() for one in replica.partitions.values()]
+    for partition in partitions:
+        partition.problem = "Kafka does not answer"
+    fleet.run(5.0)
     fleet.server.broken = True
     fleet.run(60.0)
     fleet.server.broken = False
-    fleet.run(1.0)
-    assert fleet.announcement("b").failing == frozenset()
+    fleet.run(5.0)
+    assert fleet.announcement("a").failing == fleet.announcement("b").failing == frozenset()
+    for partition in partitions:
+        partition.problem = None
     fleet.run(SETTLED_S)
 
     check_settled(fleet)
+    assert fleet.brokers.fences == before
 
 
 def test_a_fenced_owner_with_the_lease_fences_again() -> None:
@@ -244,6 +283,24 @@ def test_a_fenced_owner_with_the_lease_fences_again() -> None:
     assert fleet.brokers.fences[3] == 3
 
 
+def test_an_owner_that_fences_again_checks_its_lease_again() -> None:
+    """Another replica took the lease just before the fence was complete, and died. The owner becomes a standby,
+    acquires the lease, and fences with it."""
+    fleet = settled("a")
+    fleet.paces["a"].fence_s = STEP_S
+    fleet.brokers.fence(3, object())
+    while fleet.replicas["a"].partitions[3].state is PartitionState.OWNER:
+        fleet.run(STEP_S)
+    token = fleet.reading().leases[3].token
+    dead = SchedulerAnnouncement("dead:1 x", "http://dead:8081")
+    assert fleet.server.schedulers(CLOCK).acquire(3, "t-dead", dead, TTL_MS, token)
+
+    fleet.run(10.0)
+
+    check_settled(fleet)
+    assert fleet.brokers.fences[3] == 4
+
+
 def test_a_fence_that_takes_too_long_moves_nothing() -> None:
     """The owner works meanwhile. The new replica gives the lease up. When its late fence takes effect, the owner, which
     has the lease again, fences it."""
@@ -252,6 +309,7 @@ def test_a_fence_that_takes_too_long_moves_nothing() -> None:
     fleet.run(2.5 + TAKE_OVER_AFTER_S + FAILING_AFTER_S + 2)
     assert set(fleet.owners().values()) == {"a"}
     assert len(fleet.announcement("b").failing) == 4
+    assert fleet.announcement("b").loaded == frozenset()
     assert len(leases_of(fleet, "a")) == 8
 
     fleet.run(26.0)
