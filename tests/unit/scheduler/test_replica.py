@@ -247,7 +247,7 @@ def test_a_partition_is_not_in_memory_twice() -> None:
     assert fleet.announcement("b").failing == frozenset()
     assert fleet.tables() == Counter(range(8))
 
-    fleet.run(20.0)
+    fleet.run(30.0)
 
     assert Counter(fleet.tables().values()) == {1: 4, 2: 4}
 
