@@ -24,6 +24,7 @@ INTERRUPTED, PIPE_CLOSED = 130, 141
 COMMANDS = {
     "dev": ("clocksvc.dev.command", "run a complete clocksvc on this machine, with Kafka, Valkey and a demo"),
     "serve": ("clocksvc.cli.serve", "run the service: leaders and HTTP API of the configured clocks"),
+    "scheduler": ("clocksvc.cli.scheduler", "run a replica of the scheduler: schedules that are due at ticks"),
     "check": ("clocksvc.cli.check", "check configuration, Redis, Kafka, topics and the tick log for problems"),
     "heartbeat": ("clocksvc.cli.heartbeat", "send one heartbeat to every partition of the configured clocks"),
     "init": ("clocksvc.cli.init", "set where a clock begins, or continues after the tick log lost ticks"),

@@ -24,6 +24,9 @@ logger = logging.getLogger("clocksvc.scheduler")
 
 END_S = 10.0
 """How long the end of the partitions' threads may take, after the replica has left its partitions to others."""
+TICKS_END_S = 0.5
+"""How long the end of the thread that reads ticks is awaited. Without an answer of Kafka it takes several seconds. The
+process does not wait for this, because the thread only reads."""
 
 Replica = SchedulerReplica[PartitionThread]
 
@@ -182,4 +185,4 @@ class ScheduleService:
             if not clock.join(deadline - time.monotonic()):
                 logger.warning("the partitions of clock %s have not ended in time", name, extra={"clock": name})
         self._ticks.stop()
-        self._ticks.join(END_S)
+        self._ticks.join(TICKS_END_S)
