@@ -1,0 +1,171 @@
+"""A rolling restart of three schedulers under load: `make soak`.
+
+Each old replica gets SIGTERM once the new one is ready, as Kubernetes does it with maxSurge 1 and maxUnavailable 0.
+Every schedule must be due at each of its times exactly once for read_committed readers, judged by arithmetic alone. The
+longest delay from a tick to the append of its due records is printed and limited.
+"""
+
+import json
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from clocksvc import Reporter, Schedules
+from clocksvc.dev.child_server import LOOPBACK, free_ports
+from tests import http_client
+from tests.system.installation import Installation, create_topic, wall_ms
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+CLOCK = "rolling"
+PARTITIONS = 8
+SCHEDULES = 20_000
+INTERVAL_S = 10
+LONGEST_DELAY_S = 2.0
+STEADY_S = 15.0
+
+
+class Schedulers:
+    """Replicas of `clocksvc scheduler`, each with a port of its own."""
+
+    def __init__(self, installed: Installation) -> None:
+        self._installed = installed
+        self._urls: dict[str, str] = {}
+
+    def start(self, name: str) -> float:
+        """Start a replica, and return the seconds until it is ready."""
+        port = free_ports(1)[0]
+        self._urls[name] = f"http://{LOOPBACK}:{port}"
+        began = time.monotonic()
+        self._installed.start(name, "clocksvc.cli.main", "scheduler", "--port", str(port))
+        eventually(lambda: self._is_ready(name), within=60, what=f"{name} to be ready")
+        return time.monotonic() - began
+
+    def stop(self, name: str) -> float:
+        """SIGTERM; returns the seconds until the process has ended."""
+        began = time.monotonic()
+        assert self._installed.end(name, within=60) == 0
+        return time.monotonic() - began
+
+    def _is_ready(self, name: str) -> bool:
+        return http_client.get(f"{self._urls[name]}/readyz", timeout=2).status_code == 200
+
+
+@contextmanager
+def reporting(installed: Installation) -> Iterator[None]:
+    """The clock's consumer: all partitions are processed up to the present, ten times a second."""
+    stopping = threading.Event()
+
+    def report() -> None:
+        with Reporter(installed.report_url, CLOCK, group="g", topic=f"{installed.prefix}-t") as reporter:
+            while not stopping.wait(0.1):
+                reporter.observe(0, wall_ms())
+                reporter.flush()
+
+    thread = threading.Thread(target=report)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(10.0)
+
+
+def wait(seconds: float) -> None:
+    """Let the schedulers work."""
+    until_ms = wall_ms() + seconds * 1000
+    eventually(lambda: wall_ms() >= until_ms, within=seconds + 5, what="the time to pass")
+
+
+def read_due(bootstrap: str, topic: str) -> tuple[dict[str, list[int]], dict[int, float]]:
+    """The due times (s) of each schedule in the order of their records, and the longest delay (s) of each tick."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "isolation.level": "read_committed"}
+    )
+    ends = {number: consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in range(PARTITIONS)}
+    consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+    due: dict[str, list[int]] = defaultdict(list)
+    delays: dict[int, float] = {}
+    reached = dict.fromkeys(ends, 0)
+    deadline = time.monotonic() + 120
+    while any(reached[number] < end for number, end in ends.items()):
+        assert time.monotonic() < deadline, f"the topic of due records can't be read to its end: {reached} of {ends}"
+        for message in consumer.consume(1_000, 0.5):
+            assert message.error() is None, message.error()
+            headers: dict[str, bytes] = dict(message.headers() or [])  # type: ignore[arg-type]
+            if "clocksvc-type" in headers:
+                continue
+            tick_s = seconds(headers["clocksvc-tick"])
+            due[str(message.key(), "utf-8")].append(seconds(headers["clocksvc-due"]))  # type: ignore[arg-type]
+            delays[tick_s] = max(delays.get(tick_s, 0.0), message.timestamp()[1] / 1000 - tick_s)
+        reached = {one.partition: max(one.offset, 0) for one in consumer.position(consumer.assignment())}
+    consumer.close()
+    return due, delays
+
+
+def seconds(value: bytes) -> int:
+    """The epoch of a time in RFC 3339."""
+    return int(datetime.fromisoformat(value.decode()).timestamp())
+
+
+def test_a_rolling_restart_has_no_gap(bootstrap: str, redis_url: str, key_prefix: str, tmp_path: Path) -> None:
+    """Nothing is lost, nothing is twice, and nothing is later than 2 s."""
+    create_topic(bootstrap, f"{key_prefix}-t", 1)
+    schedules = {"partitions": PARTITIONS}
+    clocks = {CLOCK: {"topics": [f"{key_prefix}-t"], "group": "g", "interval": "1s", "schedules": schedules}}
+    with Installation(tmp_path, bootstrap, redis_url, key_prefix, clocks) as installed:
+        installed.start_replica()
+        schedulers = Schedulers(installed)
+        for name in ("a", "b", "c"):
+            schedulers.start(name)
+        with reporting(installed):
+            created = datetime.now(UTC).isoformat()
+            body = {"interval": f"{INTERVAL_S}s", "task": "uptime.check", "payload": {"x": "y" * 150}}
+            with Schedules(kafka=bootstrap, clock=CLOCK) as writer:
+                items = ((f"s-{number:06}", {**body, "created_at": created}) for number in range(SCHEDULES))
+                assert writer.put_many(items) == SCHEDULES
+            began_ms = wall_ms()
+            wait(STEADY_S)
+            moves = []
+            restarted_ms = wall_ms()
+            for old, new in (("a", "d"), ("b", "e"), ("c", "f")):
+                moves.append((schedulers.start(new), schedulers.stop(old)))
+            ended_ms = wall_ms()
+            wait(STEADY_S)
+            installed.check_alive()
+        due, delays = read_due(bootstrap, f"{CLOCK}-due")
+        judge(due, began_ms // 1000 + 2 * INTERVAL_S, wall_ms() // 1000 - STEADY_S)
+        before = sorted(value for tick, value in delays.items() if began_ms / 1000 + 5 <= tick < restarted_ms / 1000)
+        during = sorted(value for tick, value in delays.items() if restarted_ms <= tick * 1000 < ended_ms)
+        print(
+            json.dumps(
+                {
+                    "schedules": SCHEDULES,
+                    "due": sum(map(len, due.values())),
+                    "start_and_stop_s": [(round(one, 2), round(other, 2)) for one, other in moves],
+                    "delay_s_before": {"median": before[len(before) // 2], "longest": before[-1]},
+                    "delay_s_during": {"median": during[len(during) // 2], "longest": during[-1]},
+                    "seconds": round((ended_ms - restarted_ms) / 1000, 1),
+                }
+            )
+        )
+        assert during[-1] - before[-1] <= LONGEST_DELAY_S
+
+
+def judge(due: dict[str, list[int]], since_s: float, until_s: float) -> None:
+    """Each schedule is due every 10 s, exactly once, in order, and covers the time between two moments."""
+    assert len(due) == SCHEDULES
+    for name, times in due.items():
+        assert all(later - earlier == INTERVAL_S for earlier, later in pairwise(times)), (name, times)
+        assert times[0] <= since_s, (name, times)
+        assert times[-1] >= until_s - INTERVAL_S, (name, times)
