@@ -8,6 +8,7 @@ from enum import StrEnum
 from clocksvc.api import problems
 from clocksvc.api.problems import Problem
 from clocksvc.clock.spec import wanted_clock
+from clocksvc.settings import ApiSettings
 
 _SCHEME = b"bearer "
 
@@ -96,3 +97,16 @@ class Tokens:
 def _unauthenticated(detail: str, challenge: str = "") -> Problem:
     header = {"WWW-Authenticate": f'Bearer realm="clocksvc"{challenge}'}
     return Problem(problems.UNAUTHENTICATED, detail, headers=header)
+
+
+def tokens_of(api: ApiSettings) -> list[Token]:
+    """Return the configured tokens."""
+    return [
+        Token(
+            one.name,
+            "" if one.token is None else one.token.get_secret_value(),
+            frozenset(Scope(scope) for scope in one.scopes),
+            None if one.clocks is None else frozenset(one.clocks),
+        )
+        for one in api.tokens
+    ]

@@ -100,10 +100,7 @@ class BootProgress:
         if not progress.waits_for:
             if self._status is not None:
                 self._status.show("")
-            logger.info(
-                "ready: %s schedules of %d partitions are loaded after %.1f s",
-                *(f"{progress.schedules:,}", progress.partitions, took_s),
-            )
+            self._log_ready(progress, took_s)
             return None
         if self._status is not None:
             self._status.show(_bar(progress, took_s))
@@ -115,6 +112,13 @@ class BootProgress:
                 *(f"{progress.offset:,}", f"{progress.end:,}", 100 * progress.fraction),
             )
         return _DRAW_EVERY_S
+
+    def _log_ready(self, progress: Progress, took_s: float) -> None:
+        if progress.partitions:
+            loaded = f"{progress.schedules:,} schedules of {progress.partitions} partitions are loaded"
+        else:
+            loaded = "other replicas own all partitions"
+        logger.info("ready: %s after %.1f s", loaded, took_s)
 
 
 def terminal_status() -> StatusLine | None:

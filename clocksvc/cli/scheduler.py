@@ -12,13 +12,8 @@ import logging
 import signal
 import socket
 from functools import partial
-from importlib.metadata import version
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from clocksvc.api.allowed_hosts import AllowedHosts, allowed_hosts
-from clocksvc.api.local_schedules import LocalSchedules
-from clocksvc.api.scheduler_app import create_scheduler_app
-from clocksvc.api.server import Server, server
 from clocksvc.cli.boot_progress import BootProgress, Progress, StatusLine, terminal_status
 from clocksvc.cli.console import load_settings
 from clocksvc.cli.server_process import (
@@ -28,15 +23,15 @@ from clocksvc.cli.server_process import (
     listen,
     on_end_signals,
     redis_check,
-    tokens_of,
 )
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.metrics.scheduler_exposition import render_scheduler_metrics
 from clocksvc.runtime.worker_thread import WorkerThread
-from clocksvc.scheduler.partition_state import PartitionStats
 from clocksvc.service.log_format import setup_logging
 from clocksvc.service.schedule_service import ScheduleService
 from clocksvc.settings import Settings, advertised_address, check_bind
+
+if TYPE_CHECKING:
+    from clocksvc.api.server import Server
 
 logger = logging.getLogger("clocksvc.scheduler")
 
@@ -65,33 +60,28 @@ def run_scheduler(settings: Settings, *, insecure: bool = False, status: StatusL
     Raises:
         InvalidValue: no clock has schedules, the process can't listen on the address, or the address requires tokens.
     """
-    api, own, time = settings.api, settings.scheduler, SystemTime()
-    host = own.host or api.host
-    check_bind(api, insecure, host, "scheduler.host")
+    own = settings.scheduler
+    host = own.host or settings.api.host
+    check_bind(settings.api, insecure, host, "scheduler.host")
     allow_many_files()
     with listen(host, own.port, "scheduler") as listener:
         port = listener.getsockname()[1]
         address = advertised_address(own, host, port, socket.gethostname())
         service = ScheduleService(settings, address)
-        app = create_scheduler_app(
-            _access(settings, service),
-            readiness_error=lambda: service.readiness_error,
-            tokens=tokens_of(api),
-            hosts=_hosts(settings, host, address),
-            metrics=lambda: render_scheduler_metrics(_partition_stats(service), app.state.invalid_http.count),
-            version=version("clocksvc"),
-        )
-        http = server(app, host, port)
-        progress = BootProgress(partial(_progress, service), time, status)
-        ending = _Ending(service, http, progress)
-        on_end_signals(ending.begin)
-        http.on_signal = ending.begin
+        progress = BootProgress(partial(_progress, service), SystemTime(), status)
         checking = redis_check(settings)
-        checking.start()
+        ending = _Ending(service, progress)
+        on_end_signals(ending.begin)
         service.start()
         progress.start()
+        checking.start()
         logger.info("scheduling", extra={"address": address, "port": port, "clocks": sorted(service.clocks)})
         try:
+            # Imported while Kafka sends the first records: the packages of the HTTP server take half a second.
+            from clocksvc.cli.scheduler_http import scheduler_server
+
+            http = scheduler_server(settings, service, host, address)
+            ending.set_server(http)
             http.run(sockets=[listener])
         finally:
             progress.stop()
@@ -103,10 +93,16 @@ def run_scheduler(settings: Settings, *, insecure: bool = False, status: StatusL
 class _Ending:
     """Ends the process once other replicas have its partitions. Until then, it answers requests."""
 
-    def __init__(self, service: ScheduleService, http: Server, progress: BootProgress) -> None:
-        self._service, self._http, self._progress = service, http, progress
+    def __init__(self, service: ScheduleService, progress: BootProgress) -> None:
+        self._service, self._progress = service, progress
+        self._http: Server | None = None
         self._begun = False
         self._thread = WorkerThread("clocksvc-leaving", self._step, log=logger)
+
+    def set_server(self, http: "Server") -> None:
+        """Set the server that runs next."""
+        self._http = http
+        http.on_signal = self.begin
 
     def begin(self) -> None:
         """Begin at the first signal. The second one ends the process at once, as SIGKILL does: nothing is lost."""
@@ -119,31 +115,14 @@ class _Ending:
 
     def _step(self) -> float | None:
         self._progress.stop()
-        if not self._service.left:
+        if self._http is None or not self._service.left:
             return _LEFT_POLL_S
         self._http.should_exit = True
         return None
 
 
-def _access(settings: Settings, service: ScheduleService) -> dict[str, LocalSchedules | None]:
-    time = SystemTime()
-    access: dict[str, LocalSchedules | None] = dict.fromkeys(settings.clocks)
-    for name, clock in service.clocks.items():
-        interval_ms = settings.clocks[name].interval
-        access[name] = LocalSchedules(clock.spec, interval_ms, partial(getattr, clock, "partitions"), time)
-    return access
-
-
-def _partition_stats(service: ScheduleService) -> dict[tuple[str, int], PartitionStats]:
-    return {
-        (name, number): partition.stats
-        for name, clock in service.clocks.items()
-        for number, partition in clock.partitions.items()
-    }
-
-
 def _progress(service: ScheduleService) -> Progress:
-    stats = _partition_stats(service).values()
+    stats = service.stats().values()
     return Progress(
         service.readiness_error,
         len(stats),
@@ -151,11 +130,3 @@ def _progress(service: ScheduleService) -> Progress:
         sum(one.offset for one in stats),
         sum(one.end for one in stats),
     )
-
-
-def _hosts(settings: Settings, host: str, address: str) -> AllowedHosts | None:
-    """Return the hosts of requests that are answered. `clocksvc serve` uses the advertised address."""
-    api, advertised = settings.api, urlsplit(address).hostname or host
-    if api.tokens and not api.hosts:
-        return None
-    return allowed_hosts(host, [advertised, *api.hosts], tokens=bool(api.tokens))

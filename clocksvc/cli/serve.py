@@ -16,6 +16,7 @@ from clocksvc.api.allowed_hosts import allowed_hosts
 from clocksvc.api.app import create_app
 from clocksvc.api.forwarded_schedules import ForwardedSchedules
 from clocksvc.api.server import server
+from clocksvc.api.tokens import tokens_of
 from clocksvc.cli.console import load_settings
 from clocksvc.cli.server_process import (
     add_server_arguments,
@@ -24,7 +25,6 @@ from clocksvc.cli.server_process import (
     listen,
     on_end_signals,
     redis_check,
-    tokens_of,
 )
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.metrics.exposition import Metrics

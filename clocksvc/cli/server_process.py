@@ -1,4 +1,7 @@
-"""What `clocksvc serve` and `clocksvc scheduler` have in common: arguments, the listening socket, tokens, signals."""
+"""What `clocksvc serve` and `clocksvc scheduler` have in common: arguments, the listening socket, signals, and a check.
+
+This module must not import the package api: a scheduler begins to load before it imports FastAPI.
+"""
 
 import argparse
 import logging
@@ -10,7 +13,6 @@ from contextlib import suppress
 from functools import partial
 from types import FrameType
 
-from clocksvc.api.tokens import Scope, Token
 from clocksvc.check.finding import Level
 from clocksvc.check.probe_redis import probe_redis_servers
 from clocksvc.cli.console import add_config
@@ -19,7 +21,7 @@ from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service import bootstrap
 from clocksvc.service.log_format import FORMATS, LEVELS
-from clocksvc.settings import ApiSettings, Settings
+from clocksvc.settings import Settings
 
 logger = logging.getLogger("clocksvc.service")
 
@@ -91,19 +93,6 @@ def allow_many_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):  # some systems allow less than the hard limit that they report
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def tokens_of(api: ApiSettings) -> list[Token]:
-    """Return the configured tokens."""
-    return [
-        Token(
-            one.name,
-            "" if one.token is None else one.token.get_secret_value(),
-            frozenset(Scope(scope) for scope in one.scopes),
-            None if one.clocks is None else frozenset(one.clocks),
-        )
-        for one in api.tokens
-    ]
 
 
 def on_end_signals(end: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.repeated_lines import RepeatedLines, without_numbers
 from clocksvc.runtime.worker_thread import WorkerThread
-from clocksvc.scheduler.partition_state import PartitionState
+from clocksvc.scheduler.partition_state import PartitionState, PartitionStats
 from clocksvc.scheduler.partition_thread import PartitionThread
 from clocksvc.scheduler.replica import LEAVE_WITHIN_S, SchedulerReplica
 from clocksvc.service import bootstrap
@@ -159,6 +159,14 @@ class ScheduleService:
         """Why this process is not ready, without names of clocks; "" if it is."""
         errors = [error for clock in self.clocks.values() if (error := clock.readiness_error)]
         return f"{len(errors)} of {len(self.clocks)} clocks: {errors[0]}" if errors else ""
+
+    def stats(self) -> dict[tuple[str, int], PartitionStats]:
+        """Return the figures of all partitions that this process has opened, by clock and number."""
+        return {
+            (name, number): partition.stats
+            for name, clock in self.clocks.items()
+            for number, partition in clock.partitions.items()
+        }
 
     @property
     def left(self) -> bool:

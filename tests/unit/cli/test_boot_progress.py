@@ -66,6 +66,16 @@ def test_log_lines_show_a_slow_start(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_a_replica_that_owns_nothing_is_ready(caplog: pytest.LogCaptureFixture) -> None:
+    """The line says why it has loaded nothing."""
+    caplog.set_level(logging.INFO)
+    boot = Boot(None)
+    boot.progress = Progress("")
+    boot.step()
+
+    assert caplog.messages == ["ready: other replicas own all partitions after 0.0 s"]
+
+
 def test_log_lines_appear_above_the_bar() -> None:
     """The bar is drawn again behind each of them."""
     stream = io.StringIO()
