@@ -32,6 +32,9 @@ TICK_COMMAND = BackoffPolicy(1.0, 60.0)
 """For a user's command that failed for a tick. It may need a server that is down for a while."""
 FAILING_PARTITION = BackoffPolicy(60.0, 900.0)
 """For a partition of schedules that did not work in a replica. Each attempt can delay what is due in it."""
+FENCED_AGAIN = BackoffPolicy(1.0, 10.0)
+"""For an owner of a partition of schedules that was fenced twice in a minute, although it has the lease. Two replicas
+fence each other if they use different stores, for example after a failover of Redis that only one of them noticed."""
 CRASH = BackoffPolicy(1.0, 5.0)
 """For a thread whose body raised an unexpected exception. It may be a defect, and each attempt logs a traceback."""
 

@@ -6,6 +6,7 @@ The decisions are in `ownership.py`, without I/O. The partitions run elsewhere: 
 
 import dataclasses
 import logging
+import random
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.schedulers import SchedulerAnnouncement, Schedulers, SchedulersReading
 from clocksvc.interfaces.time import Time
-from clocksvc.runtime.backoff import FAILING_PARTITION, Backoff
+from clocksvc.runtime.backoff import FAILING_PARTITION, FENCED_AGAIN, Backoff
 from clocksvc.runtime.repeated_lines import RepeatedLines
 from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.scheduler.ownership import ANNOUNCE_EVERY_S, TTL_MS, Action, Outlook, OwnPartition
@@ -25,6 +26,8 @@ LEAVE_WITHIN_S = 30.0
 FAILING_AFTER_S = 15.0
 """How long a partition has a problem, or can't fence the owner before it, before other replicas are preferred for it.
 It must be longer than a takeover."""
+FENCED_RARELY_S = 60.0
+"""An owner that was not fenced for this time fences again at once, if it still has the lease."""
 _CLOSE_POLL_S = 0.1
 
 logger = logging.getLogger("clocksvc.scheduler")
@@ -60,14 +63,22 @@ P = TypeVar("P", bound=ReplicaPartition)
 
 @dataclasses.dataclass(slots=True)
 class _Opened(Generic[P]):
-    """A partition that this replica has opened. Times are monotonic seconds; for the rest see OwnPartition."""
+    """A partition that this replica has opened. Times are monotonic seconds; for the rest see OwnPartition.
+
+    Attributes:
+        fenced_at: when it was last no longer the owner.
+        fence_from: when it may fence again.
+    """
 
     partition: P
+    backoff: Backoff
     token: str | None = None
     confirmed: bool = False
     loaded_since: float | None = None
     free_since: float | None = None
     trouble_since: float | None = None
+    fenced_at: float = float("-inf")
+    fence_from: float = float("-inf")
 
 
 class SchedulerReplica(Generic[P]):
@@ -87,6 +98,7 @@ class SchedulerReplica(Generic[P]):
         open_partition: begins to load a partition. It is called in the thread of `step`, and returns at once. When
             the state of the partition changes, `wake` should be called.
         new_id: returns a new unique text without spaces, for each acquisition of a lease.
+        rng: the jitter of back-offs. For tests.
     """
 
     def __init__(
@@ -100,10 +112,12 @@ class SchedulerReplica(Generic[P]):
         open_partition: Callable[[int], P],
         time: Time,
         new_id: Callable[[], str],
+        rng: random.Random | None = None,
     ) -> None:
         self.replica = replica
         self._clock, self._count, self._address = clock, partitions, address
         self._schedulers, self._open, self._time, self._new_id = schedulers, open_partition, time, new_id
+        self._rng = rng or random.Random()
         self._opened: dict[int, _Opened[P]] = {}
         self._closing: dict[int, P] = {}
         self._failing: dict[int, float] = {}
@@ -240,6 +254,8 @@ class SchedulerReplica(Generic[P]):
             return None
         now, state, lease = self._time.monotonic(), opened.partition.state, reading.leases.get(number)
         if state is not PartitionState.OWNER:
+            if opened.confirmed:
+                self._note_end_of_term(opened)
             opened.confirmed = False
         elif lease is not None and lease.token == opened.token and not opened.confirmed:
             opened.confirmed = True
@@ -258,11 +274,20 @@ class SchedulerReplica(Generic[P]):
             failing=number in self._failing,
         )
 
+    def _note_end_of_term(self, opened: _Opened[P]) -> None:
+        """Note when an owner that was fenced may fence again, if it still has the lease: at once, but not often."""
+        now = self._time.monotonic()
+        if now - opened.fenced_at >= FENCED_RARELY_S:
+            opened.backoff.reset()
+        else:
+            opened.fence_from = now + opened.backoff.next()
+        opened.fenced_at = now
+
     def _act(
         self, number: int, action: Action, announcement: SchedulerAnnouncement, reading: SchedulersReading
     ) -> None:
         if action is Action.OPEN and number not in self._closing:
-            self._opened[number] = _Opened(self._open(number))
+            self._opened[number] = _Opened(self._open(number), Backoff(FENCED_AGAIN, self._rng))
         elif action is Action.ACQUIRE:
             opened, lease = self._opened[number], reading.leases.get(number)
             # The token is known first: without an answer, the store may have written the lease.
@@ -273,7 +298,8 @@ class SchedulerReplica(Generic[P]):
             else:
                 opened.token = None
         elif action is Action.FENCE:
-            self._opened[number].partition.acquire()
+            if self._time.monotonic() >= self._opened[number].fence_from:
+                self._opened[number].partition.acquire()
         elif action is Action.STAND_BY:
             self._opened[number].partition.release()
             self._give_up_lease(number, reading)
@@ -318,7 +344,7 @@ class SchedulerReplica(Generic[P]):
         return self._outlook is not None and self._outlook.can_move(number)
 
     def _note_failing(self, number: int, problem: str) -> None:
-        wait_s = self._backoffs.setdefault(number, Backoff(FAILING_PARTITION)).next()
+        wait_s = self._backoffs.setdefault(number, Backoff(FAILING_PARTITION, self._rng)).next()
         self._failing[number] = self._time.monotonic() + wait_s
         logger.warning(
             "partition %d of the schedules of clock %s has had a problem for %.0f s, and other replicas are preferred "

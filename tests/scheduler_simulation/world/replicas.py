@@ -47,6 +47,7 @@ class Replica:
             open_partition=self._open,
             time=self.time,
             new_id=lambda: f"{rng.getrandbits(128):032x}",
+            rng=rng,
         )
         scheduler.spawn(self.name, self._run)
 

@@ -126,11 +126,11 @@ class Fleet:
         gaps: the longest such time of each partition, since it had an owner first.
     """
 
-    def __init__(self, partitions: int = 8) -> None:
+    def __init__(self, partitions: int = 8, brokers: Brokers | None = None) -> None:
         self.partitions = partitions
         self.time = ManualTime()
         self.server = FaultyStoreServer(self.time)
-        self.brokers = Brokers()
+        self.brokers = brokers or Brokers()
         self.replicas: dict[str, SchedulerReplica[FakePartition]] = {}
         self.paces: dict[str, Pace] = {}
         self.idle_s: dict[int, float] = {}

@@ -239,6 +239,27 @@ def test_owners_work_while_the_store_is_down() -> None:
     assert max(fleet.gaps.values()) == 0.0
 
 
+def test_replicas_with_different_stores_do_not_fence_each_other_all_the_time() -> None:
+    """Each has the leases in its own store, as after a failover of Redis that one of them has not noticed. They fence
+    each other again with growing delays, and one of them can always write."""
+    one = settled("a", partitions=2)
+    other = Fleet(2, one.brokers)
+    other.start("b")
+    other.run(5.0)
+    before = one.brokers.fences.copy()
+    idle = Counter[int]()
+    for _ in range(round(300 / STEP_S)):
+        one.run(STEP_S)
+        other.run(STEP_S)
+        idle.update(number for number in range(2) if number not in one.owners() and number not in other.owners())
+
+    assert all(6 <= one.brokers.fences[number] - before[number] <= 60 for number in range(2))
+    assert idle == {}
+    other.kill("b")
+    one.run(SETTLED_S)
+    check_settled(one)
+
+
 def test_a_partition_is_not_in_memory_twice() -> None:
     """It is loaded again after its thread has ended, which can be long after it was closed."""
     fleet = settled("a")
