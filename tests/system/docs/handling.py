@@ -76,6 +76,7 @@ CHECKINS = Elsewhere("tests/system/docs/test_example_consumers.py::test_the_cons
 JAVA = Elsewhere("tests/system/ops/java/test_java_consumer.py::test_it_reports_through_rebalances")
 MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_without_a_lost_minute")
 OUTBOX = Elsewhere("tests/system/outbox/test_kills.py::test_the_topic_equals_the_table")
+SCHEDULE_ROUTES = Elsewhere("tests/unit/api/test_openapi_running.py::test_the_commands_of_the_document")
 SKIPPED = Elsewhere("tests/unit/cli/test_init_and_heartbeat.py::test_the_way_out_of_a_wrong_beginning")
 COMPARED = Elsewhere("tests/system/docs/test_moving_over.py::test_compared_tick_by_tick")
 INSTALLS = NotRun("it downloads; a test checks that the extras exist and that the clone is a package")
@@ -104,6 +105,7 @@ RULES: list[tuple[str, str, Handling]] = [
         CHECKINS,
     ),
     (r"docs/moving-over\.md", r"(python compare\.py|redis-cli|clocksvc init) .*", MOVING),
+    (r"docs/http\.md", r"curl .*/schedules\b[\s\S]*", SCHEDULE_ROUTES),
     (r"docs/curl\.md", r"curl -fsSN .*", Follow("event: tick")),
     (r"docs/curl\.md", r"curl .*/wait.* && \./nightly-job", Run(says="the job runs")),
     (r"docs/curl\.md", r"curl -sS -X POST .*/reports .*", Run(says='"outcome":')),

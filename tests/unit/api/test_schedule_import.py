@@ -16,6 +16,7 @@ from clocksvc.api.schedule_import import MAX_LINE_BYTES, PART_LINES, LineReader,
 from clocksvc.api.server import Connection
 from clocksvc.errors import OutcomeUnknown, SchedulesUnavailable
 from clocksvc.interfaces.schedule_topics import partition_of
+from tests.system.docs.blocks import blocks
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
@@ -89,6 +90,18 @@ def test_each_line_has_a_result(client: TestClient) -> None:
     fields = [one["errors"][0]["field"] for one in found if one["status"] == 422]
     assert fields == ["interval", "body", "id", "id", "body", "id", "id"]
     assert found[0]["etag"] == client.get(f"{PATH}/a").headers["etag"]
+
+
+def test_the_documented_results(client: TestClient) -> None:
+    """The results in docs/http.md are those of such lines."""
+    (block,) = blocks("docs/http.md", "json")
+
+    found = results(client.post(PATH, content=line("monitor-1") + line("monitor-2", catch_up="none"), headers=NDJSON))
+
+    written, failed = map(json.loads, block.text.splitlines())
+    assert found[1] == failed
+    assert list(found[0]) == list(written)
+    assert (found[0]["line"], found[0]["id"], found[0]["status"]) == (1, "monitor-1", 200)
 
 
 def test_lines_with_one_id(client: TestClient) -> None:
