@@ -14,7 +14,14 @@ ScheduleRecord = tuple[bytes, bytes | None]
 
 
 class ScheduleWriter(Protocol):
-    """One partition. An object must not be used by two threads at once."""
+    """One partition. An object must not be used by two threads at once.
+
+    Attributes:
+        end: the end of the partition after the last `write`. Between its last record and this offset is no record, only
+            the marker of its transaction. None if this is not known, because another program writes, too.
+    """
+
+    end: int | None
 
     def fence(self, keep_alive: KeepAlive) -> None:
         """Fence earlier owners, unless this was done in this term. When this returns, no earlier owner can write.

@@ -32,6 +32,7 @@ class KafkaScheduleWriter:
     ) -> None:
         self._topic = InternalTopic(topic, "topic of schedules", SchedulesUnavailable, partition)
         self._settings, self._time, self._timeout_s = settings, time, timeout_s
+        self.end: int | None = None
         self._writer: Writer | None = None
         self._reader: Reader | None = None
 
@@ -92,6 +93,8 @@ class KafkaScheduleWriter:
             self._reader = None
             reader.close()
             raise OutcomeUnknown(f"unknown whether the {self._topic} has the last records: {error}") from error
+        # The marker is not before `end`. If the partition has one more offset, it is the marker.
+        self.end = stable if stable == end + 1 else None
         if not {entry.offset for entry in found}.issuperset(offsets):
             raise OutcomeUnknown(
                 f"Kafka confirmed a commit on the {self._topic}, but after {self._timeout_s:g} s some of its records "

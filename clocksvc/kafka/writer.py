@@ -5,7 +5,7 @@ a transaction, and would apply it to the next transaction of the same producer. 
 transactions are safe.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol, cast
 
@@ -300,7 +300,8 @@ class Writer:
             )
 
     def _produce(self, one: Record, partition: int, deliveries: _Deliveries, deadline: SlicedDeadline) -> None:
-        for slice_s in deadline:
+        slices: Iterator[float] | None = None
+        while True:
             try:
                 self._producer.produce(
                     self._topic.name,
@@ -312,13 +313,16 @@ class Writer:
                 )
                 return
             except BufferError:
+                slices = slices or iter(deadline)
+                slice_s = next(slices, None)
+                if slice_s is None:
+                    raise _MustAbort("no answer") from None
                 self._producer.poll(slice_s)
             except KafkaException as raised:
                 if error_of(raised).code() not in _REJECTED:
                     raise
                 deliveries.rejected.append(one.key)
                 return
-        raise _MustAbort("no answer")
 
     def _commit(self, deadline: SlicedDeadline) -> None:
         failure = None

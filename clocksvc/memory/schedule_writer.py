@@ -31,6 +31,7 @@ class MemoryScheduleWriter:
     def __init__(self, writers: ScheduleWriters) -> None:
         self._writers = writers
         self._epoch: int | None = None
+        self.end: int | None = None
 
     def fence(self, keep_alive: KeepAlive) -> None:
         if self._epoch is None:
@@ -45,6 +46,7 @@ class MemoryScheduleWriter:
         now_ms = writers.time.now_ms()
         offsets = [writers.topic.append(writers.partition, key, value, now_ms) for key, value in records]
         writers.topic.skip(writers.partition, 1)
+        self.end = offsets[-1] + 2
         self._epoch = epoch
         return offsets
 

@@ -82,7 +82,12 @@ class OwnedPartition:
         Raises:
             Fenced, RecordRejected, OutcomeUnknown, SchedulesUnavailable: see `ScheduleWriter.write`.
         """
-        return self._writer.write(records, self._keep_alive) if records else []
+        if not records:
+            return []
+        offsets = self._writer.write(records, self._keep_alive)
+        if self._writer.end is not None:
+            self._table.skip(self.number, offsets[-1] + 1, self._writer.end)
+        return offsets
 
     def missed(self, before: int | None, limit: int) -> MissedPage:
         """Return runs that were missed, newest first, without scanning the topic of due records.

@@ -81,6 +81,7 @@ class TablePartition(Generic[V]):
         self._decode, self._on_change = decode, on_change
         self._reports_changes = initial_changes
         self._loading_end = 0
+        self._gap: tuple[int, int] | None = None
         self._reload: dict[bytes, V] | None = None
 
     @property
@@ -99,6 +100,7 @@ class TablePartition(Generic[V]):
         self.end = self._loading_end = bounds.end
         self._reload = {} if self.contents else None
         self.newest_unreadable = {}
+        self._gap = None
         self.reached(bounds.begin)
 
     def clear(self) -> None:
@@ -140,6 +142,8 @@ class TablePartition(Generic[V]):
 
     def reached(self, position: int) -> None:
         """All offsets before `position` were read, or have no record."""
+        if self._gap is not None and position == self._gap[0]:
+            position, self._gap = self._gap[1], None
         if position > self.position:
             self.position = position
             self.end = max(self.end, position)
@@ -148,6 +152,11 @@ class TablePartition(Generic[V]):
                 before, self.contents, self._reload = self.contents, self._reload, None
                 self._report_differences(before)
             self.loaded = self._reports_changes = True
+
+    def skip(self, begin: int, end: int) -> None:
+        """No offset from `begin` to before `end` has a record."""
+        self._gap = begin, end
+        self.reached(self.position)
 
     def _report_differences(self, before: dict[bytes, V]) -> None:
         if self._on_change is None:

@@ -37,6 +37,7 @@ class ReplicaScheduleWriter:
     def __init__(self, scheduler: Scheduler, topic: ObservedTopic, state: WriterState, link: Link) -> None:
         self._scheduler, self._topic, self._state, self._link = scheduler, topic, state, link
         self._epoch: int | None = None
+        self.end: int | None = None
 
     def fence(self, keep_alive: KeepAlive) -> None:
         if self._epoch is None:
