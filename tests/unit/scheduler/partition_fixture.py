@@ -7,9 +7,10 @@ from typing import Any
 
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.interfaces.compacted_topic import Polled
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.tick_consumer import TickWithOffset
-from clocksvc.memory.compacted_topic import MemoryCompactedTopic
+from clocksvc.memory.compacted_topic import MemoryCompactedTopic, MemoryTopicReader
 from clocksvc.memory.schedule_writer import MemoryScheduleWriter, ScheduleWriters
 from clocksvc.scheduler.partition import SchedulePartition
 from clocksvc.scheduler.partition_state import PartitionState
@@ -22,11 +23,18 @@ MINUTE = 60_000
 
 
 class Ticks:
-    """A TickSource whose ticks a test adds."""
+    """A TickSource whose ticks a test adds.
+
+    Attributes:
+        all: the ticks.
+        error: what all methods raise.
+        before_read: called when ticks are read.
+    """
 
     def __init__(self) -> None:
         self.all: list[TickWithOffset] = []
         self.error: Exception | None = None
+        self.before_read: Callable[[], None] = lambda: None
         self._wakes: list[Callable[[], None]] = []
 
     def add(
@@ -40,6 +48,7 @@ class Ticks:
 
     def after(self, clock: str, at_ms: int, limit: int) -> list[TickWithOffset]:
         self._check()
+        self.before_read()
         return [one for one in self.all if one.tick.at_ms > at_ms][:limit]
 
     def newest(self, clock: str) -> int | None:
@@ -53,6 +62,20 @@ class Ticks:
     def _check(self) -> None:
         if self.error is not None:
             raise self.error
+
+
+class _Reader(MemoryTopicReader):
+    """A poll without a result takes its time."""
+
+    def __init__(self, topic: MemoryCompactedTopic, time: ManualTime) -> None:
+        super().__init__(topic)
+        self._time = time
+
+    def poll(self, timeout_s: float) -> Polled:
+        polled = super().poll(timeout_s)
+        if not polled.records and not polled.ends:
+            self._time.advance(timeout_s)
+        return polled
 
 
 @dataclass
@@ -78,7 +101,7 @@ class PartitionFixture:
         return SchedulePartition(
             SchedulesSpec(CLOCK, 1),
             0,
-            schedules=self.topic.open,
+            schedules=lambda: _Reader(self.topic, self.time),
             due_log=FaultyDueLog(self.due_log),
             writer=MemoryScheduleWriter(self.writers),
             ticks=self.ticks,
