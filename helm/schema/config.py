@@ -46,7 +46,7 @@ _EXPLICIT: dict[str, Schema] = {
     "api.tokens.<n>.scopes": {
         "type": "array",
         "minItems": 1,
-        "items": {"type": "string", "enum": ["read", "report", "admin"]},
+        "items": {"type": "string", "enum": ["read", "report", "schedule", "admin"]},
     },
     "api.port": PORT,
     "scheduler.port": PORT,

@@ -242,6 +242,7 @@ FITTING = [
     clock(max_drift="250s"),
     clock(topics=["checkins-due"], schedules=None),
     clock(schedules={"partitions": 256}),
+    {"config": {"api": {"tokens": [{**OPS, "scopes": ["read", "report", "schedule", "admin"]}]}}},
     clock(max_drift="2m", hold_after=0, max_out_of_orderness=0),
 ]
 
