@@ -76,7 +76,7 @@ def _due_work() -> Iterator[Builder[Panel]]:
         "moments, so up to an interval and the time between two scrapes is normal. The dashed lines are for an "
         "interval of a minute."
     )
-    panel = with_lines_at(lines("Late", description, "s"), GREEN, *_LATE_STEPS)
+    panel = with_lines_at(lines("Late by partition", description, "s"), GREEN, *_LATE_STEPS)
     yield panel.with_target(over_time(f"topk({_LINES}, {q.LATE_SCHEDULES})", "partition {{partition}}"))
     description = (
         "How long the last transaction with due records took, in the slowest partition: to decide what is due, until "

@@ -32,17 +32,23 @@ class PrometheusServer(ChildServer):
         targets: "host:port" of each replica: the job `clocksvc`.
         rules: files of rule groups, evaluated each second.
         consumers: "host:port" of each process with a consumer or a relay of an outbox: the job `consumers`.
+        schedulers: "host:port" of each scheduler: the job `schedulers`.
     """
 
     name: ClassVar[str] = "Prometheus"
     ready_line: ClassVar[str] = "Server is ready to receive web requests"
 
     def __init__(
-        self, program: Path, targets: Iterable[str], rules: Iterable[Path] = (), consumers: Iterable[str] = ()
+        self,
+        program: Path,
+        targets: Iterable[str],
+        rules: Iterable[Path] = (),
+        consumers: Iterable[str] = (),
+        schedulers: Iterable[str] = (),
     ) -> None:
         super().__init__(data_dir=None, ports=[None])
         self._program = program
-        self._targets, self._consumers = list(targets), list(consumers)
+        self._jobs = {"clocksvc": list(targets), "consumers": list(consumers), "schedulers": list(schedulers)}
         self._rules = [str(path) for path in rules]
 
     @property
@@ -83,8 +89,7 @@ class PrometheusServer(ChildServer):
             },
             "rule_files": self._rules,
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": targets}]}
-                for job, targets in (("clocksvc", self._targets), ("consumers", self._consumers))
+                {"job_name": job, "static_configs": [{"targets": targets}]} for job, targets in self._jobs.items()
             ],
         }
         (self.directory / "prometheus.yml").write_text(yaml.safe_dump(config))

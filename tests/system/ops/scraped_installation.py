@@ -2,8 +2,8 @@
 
 Two replicas, Celery's worker and beat, consumers, producers, a follower; two clocks with a tick a second. `orders`
 ticks, with a late record, a rejected timestamp, an excluded partition, a task at each tick, and a leader that handed
-over. `parcels` is held by its partition 1. A BufferedConsumer reads `orders`, too. The relay of
-an outbox can't write. All of it runs until it is closed.
+over. `parcels` is held by its partition 1. A BufferedConsumer reads `orders`, too. A scheduler runs a schedule of
+`orders` that is due at each tick. The relay of an outbox can't write. All of it runs until it is closed.
 """
 
 import itertools
@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from clocksvc import Schedules
+from clocksvc.dev.child_server import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests import http_client
 from tests.repository import ROOT
@@ -42,6 +44,8 @@ SCRAPED = {
     "a failed flush": 'clocksvc_consumer_flushes_total{outcome="failure"} > 0',
     "commits": 'clocksvc_consumer_commits_total{outcome="success"} > 1',
     "a stream": 'sum(clocksvc_streams{clock="orders"}) > 0',
+    "owners of schedules": 'clocksvc_schedule_partitions{clock="orders",state="owned"} == 2',
+    "due schedules": 'sum(rate(clocksvc_scheduler_due_total{clock="orders"}[10s])) > 0',
 }
 """What Prometheus has scraped when the block begins."""
 
@@ -75,7 +79,9 @@ class ScrapedInstallation:
     def __init__(self, folder: Path, bootstrap: str, program: Path) -> None:
         run = f"scraped{wall_ms() % 10**8}"
         task = {"task": TASK, "name": TASK}
-        self.orders = ClockFixture(run, "orders", 3, "CreateTime", max_out_of_orderness="1s", tasks=[task])
+        self.orders = ClockFixture(
+            run, "orders", 3, "CreateTime", max_out_of_orderness="1s", tasks=[task], schedules={"partitions": 2}
+        )
         self.parcels = ClockFixture(run, "parcels", 2, heartbeat=None)
         self._folder, self._bootstrap, self._program, self._run = folder, bootstrap, program, run
         self._all = ExitStack()
@@ -115,6 +121,8 @@ class ScrapedInstallation:
             running(self._folder, self._bootstrap, valkey.url, self._run, *clocks, replicas=REPLICAS)
         )
         installation.start_celery()
+        (port,) = free_ports(1)
+        installation.start("scheduler", "clocksvc.cli.main", "scheduler", "--port", str(port))
         self._instances = {name: url.removeprefix("http://") for name, url in installation.urls.items()}
         for clock in clocks:
             self._all.enter_context(clock)
@@ -122,7 +130,13 @@ class ScrapedInstallation:
         consumer = ScrapedConsumer(self.orders)
         relay = self._all.enter_context(ScrapedRelay(self._bootstrap, "orders"))
         self.prometheus = self._all.enter_context(
-            PrometheusServer(self._program, self._instances.values(), RULES, [consumer.target, relay.target])
+            PrometheusServer(
+                self._program,
+                self._instances.values(),
+                RULES,
+                [consumer.target, relay.target],
+                [f"127.0.0.1:{port}"],
+            )
         )
         self.orders.producer(0, 1, 2)
         producer = self.parcels.producer(0, 1)
@@ -130,6 +144,8 @@ class ScrapedInstallation:
         self.orders.until_running()
         self.parcels.until_running()
         producer.partitions = frozenset({0})
+        with Schedules(installation.url, "orders", timeout=WITHIN_S) as schedules:
+            schedules.put("each-second", {"interval": "1s", "task": "shop.check"})
         self._hand_over()
         for what, expression in NOT_YET.items():
             self.until(expression, what)

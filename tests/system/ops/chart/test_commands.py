@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from clocksvc.api.app import create_app
+from clocksvc.api.scheduler_app import create_scheduler_app
 from clocksvc.clock.tick import Tick
 from tests.http_stub import Asked, HttpStub, Reply
 from tests.system.ops.chart.rendering import Manifest, configuration, kinds, one, pod_specs
@@ -37,7 +38,7 @@ def _containers(manifests: list[Manifest], program: str) -> dict[str, Any]:
     return {name: each for name, each in every.items() if each["command"][0] == program}
 
 
-@pytest.mark.parametrize("name", ["api"])
+@pytest.mark.parametrize("name", ["api", "scheduler"])
 def test_the_service_is_started_by_a_command_that_there_is(rendered: Rendered, name: str) -> None:
     """It starts, and fails because the configuration is missing."""
     container = _containers(rendered("open"), "clocksvc")[f"clock-clocksvc-{name}"]
@@ -125,6 +126,19 @@ def test_probes_and_metrics_ask_for_paths_that_there_are(rendered: Rendered) -> 
     assert {*(probe["path"] for probe in probes), endpoint["path"]} <= set(paths)
     assert {probe["port"] for probe in probes} == {endpoint["port"]} == {each["name"] for each in container["ports"]}
     assert container["ports"][0]["containerPort"] == 8080
+
+
+def test_a_schedulers_probes_and_metrics_ask_for_paths_that_there_are(rendered: Rendered) -> None:
+    """The port of the scheduler."""
+    manifests = rendered("every object")
+    container = _containers(manifests, "clocksvc")["clock-clocksvc-scheduler"]
+    probes = [container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+    (endpoint,) = one(manifests, "ServiceMonitor", "clock-clocksvc-scheduler")["spec"]["endpoints"]
+    app = create_scheduler_app({}, readiness_error=str, metrics=lambda: (b"", "text/plain"), version="0")
+
+    assert probes == ["/livez", "/livez", "/readyz"]
+    assert {*probes, endpoint["path"]} <= set(app.openapi()["paths"])
+    assert container["ports"] == [{"name": endpoint["port"], "containerPort": 8081}]
 
 
 def test_the_end_is_announced_by_a_program_that_there_is(rendered: Rendered) -> None:

@@ -53,7 +53,7 @@ class MountedPrometheus(PrometheusServer):
 
     def _prepare(self) -> None:
         text = (ROOT / "docs/compose/prometheus.yml").read_text().replace("/etc/prometheus/rules", self._rules[0])
-        text = text.replace("clocksvc:8080", self._targets[0]).replace("5s", "1s")
+        text = text.replace("clocksvc:8080", self._jobs["clocksvc"][0]).replace("5s", "1s")
         (self.directory / "prometheus.yml").write_text(text)
 
 

@@ -23,7 +23,13 @@ from tests.waiting import eventually
 
 QUERIES = [query for name in NAMES for query in queries(name)]
 OF_ONE = [query for query in QUERIES if "$clock" in query.expression or "$consumer" in query.expression]
-CHOSEN = {"job": ["clocksvc"], "clock": ["orders"], "consumer_job": ["consumers"], "consumer": [NAME]}
+CHOSEN = {
+    "job": ["clocksvc"],
+    "clock": ["orders"],
+    "consumer_job": ["consumers"],
+    "consumer": [NAME],
+    "scheduler_job": ["schedulers"],
+}
 HELD = {**CHOSEN, "clock": ["parcels"]}
 UNKNOWN = {**CHOSEN, "clock": ["unknown"], "consumer": ["unknown"]}
 WITHIN_S = 15.0
@@ -46,7 +52,7 @@ def by_title(
     """The answer to one query of a panel."""
     found = [one for one in QUERIES if (one.dashboard, one.panel, one.name) == (dashboard, title, name)]
     assert len(found) == 1, f"{title} {name} is {len(found)} queries of {dashboard}"
-    values = {**CHOSEN, "clock": [clock] if dashboard == "clock" else ["orders", "parcels"]}
+    values = {**CHOSEN, "clock": ["orders", "parcels"] if dashboard == "fleet" else [clock]}
     return eventually(lambda: answer(scraped, found[0], values), within=WITHIN_S, what=str(found[0]))
 
 
@@ -84,6 +90,7 @@ def test_variables_offer_what_there_is(scraped: ScrapedInstallation, dashboard: 
             "clock": {**clocks, "topic": [scraped.orders.topic]},
             "consumer": {"consumer_job": ["consumers"], "consumer": [NAME]},
             "fleet": clocks,
+            "schedules": {"scheduler_job": ["schedulers"], "clock": ["orders"]},
         }[dashboard]
     )
 
@@ -172,6 +179,28 @@ def test_a_consumer_is_shown(scraped: ScrapedInstallation) -> None:
     assert 0.5 <= highest("Dead letters")["success"] <= 2
     assert highest("Flushes")["failure"] > 0
     assert highest("Commits")["failure"] == 0
+
+
+def test_schedules_are_shown(scraped: ScrapedInstallation) -> None:
+    """One schedule is due at each tick, in one of two partitions, and nothing is late, lost or missed."""
+
+    def shown(title: str) -> float:
+        return by_title(scraped, "schedules", title)[0].value
+
+    assert {title: shown(title) for title in ("Without an owner", "Problems", "Unreadable", "Missed in this time")} == {
+        "Without an owner": 0,
+        "Problems": 0,
+        "Unreadable": 0,
+        "Missed in this time": 0,
+    }
+    assert shown("Schedules") == 1
+    assert shown("Due a minute") > 0
+    assert shown("Late") < 30
+    assert {series.labels["step"] for series in by_title(scraped, "schedules", "Duration of a tick")} == {
+        "decide",
+        "produce",
+        "commit",
+    }
 
 
 def test_the_charts_rules_are_evaluated(scraped: ScrapedInstallation) -> None:
