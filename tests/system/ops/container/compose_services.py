@@ -45,6 +45,7 @@ class Composed:
     bootstrap: str
     redis_url: str
     port: int
+    scheduler_port: int
     services: dict[str, Any] = field(default_factory=lambda: dict(model()["services"]))
     running: dict[str, Process] = field(default_factory=dict)
 
@@ -78,6 +79,7 @@ class Composed:
     def _environ(self) -> dict[str, str]:
         return {
             "CLOCKSVC_API__PORT": str(self.port),
+            "CLOCKSVC_SCHEDULER__PORT": str(self.scheduler_port),
             "CLOCKSVC_URL": f"http://{LOOPBACK}:{self.port}",
             "KAFKA_BOOTSTRAP": self.bootstrap,
             "REDIS_URL": self.redis_url,
@@ -96,7 +98,7 @@ class Composed:
 def composed(image: Image) -> Iterator[Composed]:
     """Kafka and Valkey run, and the topic exists. All services are stopped at the end."""
     services = model()["services"]
-    inside, outside, controller, http = free_ports(4)
+    inside, outside, controller, http, scheduler = free_ports(5)
     ports = {"19092": inside, "${KAFKA_PORT:-9092}": outside, "9092": outside, "9093": controller}
     properties = _kafka_properties(services["kafka"]["environment"], ports)
     with (
@@ -107,7 +109,7 @@ def composed(image: Image) -> Iterator[Composed]:
         for address in (bootstrap, kafka.bootstrap):  # for containers, and for programs on the machine itself
             AdminClient({"bootstrap.servers": address}).list_topics(timeout=20)
         _create_topic(services["topics"]["command"], bootstrap)
-        parts = Composed(image, bootstrap, valkey.url, http)
+        parts = Composed(image, bootstrap, valkey.url, http, scheduler)
         try:
             yield parts
         finally:

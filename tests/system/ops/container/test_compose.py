@@ -102,7 +102,7 @@ def test_our_own_programs_have_no_more_rights_than_they_need(name: str) -> None:
     assert ours["tmpfs"] == ["/tmp"]
     assert ours["cap_drop"] == ["ALL"]
     assert ours["security_opt"] == ["no-new-privileges:true"]
-    assert ours["stop_grace_period"] == "30s"
+    assert ours["stop_grace_period"] == ("45s" if name == "scheduler" else "30s")
 
 
 def test_each_waits_for_what_it_needs() -> None:

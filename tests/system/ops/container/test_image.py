@@ -19,7 +19,7 @@ from tests.system.ops.container.image import Image
 from tests.system.ops.prometheus_server import PrometheusServer
 from tests.waiting import eventually
 
-SERVICES = ("clocksvc", "worker", "beat", "producer", "consumer")
+SERVICES = ("clocksvc", "scheduler", "worker", "beat", "producer", "consumer")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,7 @@ class MountedPrometheus(PrometheusServer):
     def _prepare(self) -> None:
         text = (ROOT / "docs/compose/prometheus.yml").read_text().replace("/etc/prometheus/rules", self._rules[0])
         text = text.replace("clocksvc:8080", self._jobs["clocksvc"][0]).replace("5s", "1s")
+        text = text.replace("scheduler:8081", self._jobs["schedulers"][0])
         (self.directory / "prometheus.yml").write_text(text)
 
 
@@ -90,7 +91,7 @@ def test_the_image_does_not_open_itself_to_everybody(image: Image, tmp_path: Pat
 
 def test_service_and_worker_become_healthy(parts: Composed) -> None:
     """The health checks of Dockerfile and compose.yaml succeed within their start periods."""
-    for service in ("clocksvc", "worker"):
+    for service in ("clocksvc", "scheduler", "worker"):
         eventually(partial(parts.healthy, service), within=30, what=f"{service} to be healthy")
 
 
@@ -102,6 +103,8 @@ def test_what_has_stopped_is_not_healthy(image: Image, parts: Composed) -> None:
     check = parts.services["worker"]["healthcheck"]["test"][1].replace("$$", "$")
 
     assert image.run(image.health, parts.log("asked"), {"CLOCKSVC_API__PORT": "1"}).wait(30) != 0
+    scheduler = parts.services["scheduler"]["healthcheck"]["test"][1:]
+    assert image.run(scheduler, parts.log("asked"), {"CLOCKSVC_SCHEDULER__PORT": "1"}).wait(30) != 0
     for file in ("/tmp/old", "/tmp/missing"):
         assert parts.ask("sh", "-c", check.replace("/tmp/health", file)) != 0
 
@@ -111,13 +114,24 @@ def test_the_demo_ticks(parts: Composed) -> None:
     assert parts.ask("clocksvc", "wait", "checkins", "--until", str(int(time.time())), "--timeout", "40s") == 0
 
 
+def test_a_schedule_is_written_and_its_partition_has_an_owner(parts: Composed) -> None:
+    """By the service, which forwards it to the scheduler."""
+    put = ("clocksvc", "schedules", "put", "checkins", "hello", "--interval", "10s", "--task", "shop.hello")
+
+    assert parts.ask(*put) == 0, parts.log("asked").read_text()
+    assert parts.ask("clocksvc", "schedules", "get", "checkins", "hello") == 0
+
+
 def test_the_mounted_prometheus_scrapes_the_service_and_has_the_alerts(parts: Composed, prometheus: Path) -> None:
-    """The target is up, and every rule of the chart is loaded and healthy."""
-    with MountedPrometheus(prometheus, [f"127.0.0.1:{parts.port}"], [ROOT / "helm/clocksvc/rules"]) as server:
-        up = eventually(lambda: server.query("up{job='clocksvc'} == 1"), within=20, what="the target to be up")
+    """The targets are up, and every rule of the chart is loaded and healthy."""
+    service, scheduler = (f"127.0.0.1:{port}" for port in (parts.port, parts.scheduler_port))
+    rules_folder = [ROOT / "helm/clocksvc/rules"]
+    with MountedPrometheus(prometheus, [service], rules_folder, schedulers=[scheduler]) as server:
+        eventually(lambda: len(server.query("up == 1")) == 2, within=20, what="both targets to be up")
+        up = server.query("up")
         rules = eventually(lambda: _evaluated(server), within=20, what="the rules to be evaluated")
 
-    assert [series.labels["job"] for series in up] == ["clocksvc"]
+    assert {series.labels["job"] for series in up} == {"clocksvc", "schedulers"}
     assert {rule["health"] for rule in rules} == {"ok"}
 
 
