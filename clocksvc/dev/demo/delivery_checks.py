@@ -7,7 +7,7 @@ from pathlib import Path
 from clocksvc.clock import boundary
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.dev.demo.demo_config import INTERVAL_S, NIGHT_S
+from clocksvc.dev.demo.demo_config import EVERY_S, INTERVAL_S, NIGHT_S
 
 NIGHTLY, TICK = "nightly", "tick"
 EVERY_MS = {NIGHTLY: NIGHT_S * 1000, TICK: INTERVAL_S * 1000}
@@ -97,6 +97,53 @@ def _parse_job(line: bytes) -> Job:
     found = json.loads(line)
     due_ms, tick_ms = (parse_timestamp(name, found[name]) for name in ("due", "tick"))
     return Job(found["kind"], found["id"], due_ms, tick_ms, found["sent_ms"])
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A record of a schedule that was due at `due_ms`, and was sent at the tick `tick_ms`."""
+
+    schedule: str
+    id: str
+    due_ms: int
+    tick_ms: int
+
+
+class DueSequence:
+    """Checks and counts due records. One thread adds them; others read.
+
+    Attributes:
+        count: the number of due records.
+        last: the newest one; None before the first.
+        problems: a sentence for each gap, repetition or early record; empty if there are none.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: Due | None = None
+        self.problems: list[str] = []
+        self._last_ms: dict[str, int] = {}
+        self._unshown: list[Due] = []
+
+    def add(self, due: Due) -> None:
+        """Check and count the next due record."""
+        every_ms = EVERY_S[due.schedule] * 1000
+        expected_ms = self._last_ms.get(due.schedule, due.due_ms - every_ms) + every_ms
+        if due.due_ms != expected_ms:
+            self.problems.append(f"schedule {due.schedule} came for {due.due_ms} where {expected_ms} was due")
+        if due.tick_ms < due.due_ms:
+            self.problems.append(f"schedule {due.schedule} for {due.due_ms} came early, with tick {due.tick_ms}")
+        self._last_ms[due.schedule] = due.due_ms
+        self._unshown.append(due)
+        self.count += 1
+        self.last = due
+
+    def take(self, tick_ms: int) -> list[Due]:
+        """Return the records of ticks up to `tick_ms` that no earlier call has returned."""
+        given = [due for due in self._unshown if due.tick_ms <= tick_ms]
+        for due in given:
+            self._unshown.remove(due)
+        return given
 
 
 class TickSequence:

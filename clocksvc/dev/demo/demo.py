@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from clocksvc.clock.holds import Status
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import presentation
-from clocksvc.dev.demo.delivery_checks import NIGHTLY, TICK, JobSequence, TickSequence, waiting_nights
+from clocksvc.dev.demo.delivery_checks import NIGHTLY, TICK, Due, DueSequence, JobSequence, TickSequence, waiting_nights
 from clocksvc.dev.demo.demo_config import INTERVAL_S, QUIET, SLOW
 from clocksvc.dev.demo.display import Display
 from clocksvc.dev.demo.installation import DemoInstallation
@@ -56,6 +56,12 @@ class Demo:
         self._show_jobs()
         self._display.draw(self._snapshot())
 
+    @property
+    def due(self) -> DueSequence | None:
+        """The due records; None without schedules."""
+        schedules = self._installation.schedules
+        return None if schedules is None else schedules.due
+
     def summary(self) -> str:
         """Return the numbers of ticks, holds, jobs and records, as one sentence."""
         tick_sequence = self.tick_sequence
@@ -68,7 +74,12 @@ class Demo:
         holds = f"{self.holds} hold{'' if self.holds == 1 else 's'}"
         nights, tasks = self.jobs.counts[NIGHTLY], self.jobs.counts[TICK]
         jobs = f"{nights} nightly job{'' if nights == 1 else 's'} and {tasks} tick tasks sent"
-        return f"{ticks}; {holds}; {jobs}; {self._installation.producers.sent} records written, {processed} processed"
+        written = f"{self._installation.producers.sent} records written, {processed} processed"
+        return "; ".join([ticks, holds, jobs, written, *self._schedules_summary()])
+
+    def _schedules_summary(self) -> list[str]:
+        schedules = self._installation.schedules
+        return [] if schedules is None else [f"{schedules.due.count} due records of {schedules.written} schedules"]
 
     def _iterate(self) -> None:
         self._installation.check()
@@ -105,12 +116,15 @@ class Demo:
 
     def _tick_lines(self, new_ticks: Sequence[tuple[int, Tick, float | None]]) -> list[presentation.EventLine]:
         if len(new_ticks) > 1 and self._shown_ticks:
-            return [
-                presentation.skipped_ticks(
-                    new_ticks[0][0], [tick for _, tick, _ in new_ticks], not self.tick_sequence.problems
-                )
-            ]
-        return [presentation.tick(at_ms, tick, latency_s) for at_ms, tick, latency_s in new_ticks]
+            ticks = [tick for _, tick, _ in new_ticks]
+            in_order, due = not self.tick_sequence.problems, self._due(ticks[-1].at_ms)
+            return [presentation.skipped_ticks(new_ticks[0][0], ticks, in_order, due)]
+        return [
+            presentation.tick(at_ms, tick, latency_s, self._due(tick.at_ms)) for at_ms, tick, latency_s in new_ticks
+        ]
+
+    def _due(self, tick_ms: int) -> list[Due]:
+        return [] if self.due is None else self.due.take(tick_ms)
 
     def _show_jobs(self) -> None:
         """Show the jobs that were run, and those that are due by the wall clock but wait because of a hold."""
@@ -121,7 +135,8 @@ class Demo:
                 self._display.show_event(presentation.job(now_ms, job))
             if self._shown_hold is not None:
                 self._show_waiting(now_ms, tick_ms)
-        for problem in self.tick_sequence.problems + self.jobs.problems:
+        due_problems = [] if self.due is None else self.due.problems
+        for problem in self.tick_sequence.problems + self.jobs.problems + due_problems:
             if problem not in self._shown_problems:
                 self._shown_problems.add(problem)
                 self._display.show_event(presentation.broken_sequence(now_ms, problem))
@@ -158,19 +173,30 @@ class Demo:
         remarks = {SLOW: "slow on purpose", QUIET: quiet}
         now_ms, jobs = self._time.now_ms(), self.jobs
         jobs_text = presentation.jobs(jobs.last_night_ms, self.tick_sequence.last_ms, now_ms, jobs.counts[TICK])
-        return snapshot(state, now_ms, readers, remarks, self._holder, jobs_text)
+        schedules = self._installation.schedules
+        schedules_text = (
+            ""
+            if schedules is None
+            else presentation.schedules(schedules.written, schedules.due.count, schedules.due.last)
+        )
+        return snapshot(state, now_ms, readers, remarks, self._holder, jobs_text, schedules_text)
 
 
-def failure_reason(tick_sequence: TickSequence, jobs: JobSequence, by_itself: bool) -> str | None:
+def failure_reason(
+    tick_sequence: TickSequence, jobs: JobSequence, by_itself: bool, due: DueSequence | None = None
+) -> str | None:
     """Return the reason why a run failed; None if it succeeded.
 
     Args:
         by_itself: False if a signal ended the run. The run may then have had no time for `MIN_TICKS` ticks.
+        due: the due records; None without schedules.
     """
     if tick_sequence.problems:
         return f"ticks were missing, repeated or out of order: {tick_sequence.problems[0]}"
     if jobs.problems:
         return f"jobs were missing, repeated or out of order: {jobs.problems[0]}"
+    if due is not None and due.problems:
+        return f"due records were missing, repeated or out of order: {due.problems[0]}"
     if by_itself and tick_sequence.count < MIN_TICKS:
         return f"only {tick_sequence.count} ticks came, wanted at least {MIN_TICKS}"
     return None

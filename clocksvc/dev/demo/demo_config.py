@@ -19,6 +19,14 @@ INTERVAL_S = 5
 NIGHT_S = 10
 """The demo's nightly job is due every 10 s, so that a viewer sees several."""
 NAMESPACE = "jobs"
+SCHEDULE_PARTITIONS = 2
+SCHEDULES = {
+    "monitor-1": {"interval": "5s", "task": "demo.check", "payload": {"url": "https://one.example"}},
+    "monitor-2": {"interval": "10s", "task": "demo.check", "payload": {"url": "https://two.example"}},
+    "report": {"cron": "* * * * *", "task": "demo.report", "payload": {"to": "ann"}},
+}
+EVERY_S = {"monitor-1": 5, "monitor-2": 10, "report": 60}
+"""The seconds between two due times of each schedule."""
 HOLD_AFTER_S = 7
 """Ticks and heartbeats come every 5 s. If they are 2 s late, something is wrong."""
 SLOW, QUIET = 2, 3
@@ -64,6 +72,11 @@ class DemoConfig:
         return dispatcher_id(self.tick_log, CLOCK, JOB_APP)
 
     @property
+    def has_schedules(self) -> bool:
+        """False on a shared Kafka: the topics of schedules have the clock's name, which another demo can have, too."""
+        return self.own_kafka
+
+    @property
     def jobs_queue(self) -> str:
         """The Celery queue of the jobs."""
         return f"{self.topic}-jobs"
@@ -90,13 +103,15 @@ class DemoConfig:
 
     def document(self) -> dict[str, Any]:
         """Return the configuration as plain data. It may contain the password of a Redis."""
-        clock = {
+        clock: dict[str, Any] = {
             "topics": [self.topic],
             "group": self.group,
             "interval": f"{INTERVAL_S}s",
             "hold_after": f"{HOLD_AFTER_S}s",
             "heartbeat": {"every": f"{INTERVAL_S}s"},
         }
+        if self.has_schedules:
+            clock["schedules"] = {"partitions": SCHEDULE_PARTITIONS}
         return {
             "redis": {"url": self.redis_url, "prefix": self.prefix},
             "kafka": {"bootstrap.servers": self.bootstrap},
@@ -104,6 +119,7 @@ class DemoConfig:
             "clocks": {CLOCK: clock},
             "namespaces": {NAMESPACE: {"queue": self.jobs_queue}},
             "api": {"host": LOOPBACK, "port": self.port},
+            "scheduler": {"port": 0},
         }
 
     def settings(self) -> Settings:

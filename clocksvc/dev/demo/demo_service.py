@@ -11,6 +11,7 @@ from typing import Any
 
 from clocksvc.api.allowed_hosts import allowed_hosts
 from clocksvc.api.app import create_app
+from clocksvc.api.forwarded_schedules import ForwardedSchedules
 from clocksvc.api.server import server
 from clocksvc.client.exchange import Request, stream_request
 from clocksvc.client.http import ServiceClient
@@ -19,6 +20,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.dev.child_server import LOOPBACK
 from clocksvc.dev.demo.demo_config import CLOCK
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
+from clocksvc.interfaces.time import SystemTime
 from clocksvc.metrics.exposition import Metrics
 from clocksvc.service import bootstrap
 from clocksvc.service.public_state import PublicState, state_from_wire
@@ -64,7 +66,13 @@ class InProcessService:
         self._service = bootstrap.Service(settings, self.latencies)
         metrics.watch(self._service.views.values())
         hosts = allowed_hosts(settings.api.host, settings.api.hosts, tokens=False)
-        app = create_app(self._service.views, hosts=hosts, metrics=metrics.render, version=version("clocksvc"))
+        access = {
+            name: ForwardedSchedules(spec, bootstrap.open_schedulers(settings, name), SystemTime())
+            for name, spec in settings.schedules_specs().items()
+        }
+        app = create_app(
+            self._service.views, access=access, hosts=hosts, metrics=metrics.render, version=version("clocksvc")
+        )
         self._http = server(app, settings.api.host, settings.api.port)
         # In another thread, because uvicorn would install its own signal handlers in the main thread.
         self._thread = threading.Thread(target=self._http.run, args=([listener],), name="demo-http", daemon=True)

@@ -107,8 +107,9 @@ def _clock(snapshot: DemoSnapshot, width: int) -> list[Text]:
     room = width - len("     ") - names - len("  12:00:35.2") - beside
     cells = max(_NARROWEST_BAR, min(_WIDEST_BAR, room))
     rows = [head, *(_bar(bar, snapshot.now_ms, names, cells, marker) for bar in snapshot.bars)]
-    if snapshot.jobs:
-        rows.append(Text(f"   {'jobs':<{names}}  {snapshot.jobs}"))
+    for name, text in (("jobs", snapshot.jobs), ("due", snapshot.schedules)):
+        if text:
+            rows.append(Text(f"   {name:<{names}}  {text}"))
     return rows
 
 

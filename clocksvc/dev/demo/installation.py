@@ -9,7 +9,8 @@ from pathlib import Path
 from clocksvc.dev.child_process import DevServerError
 from clocksvc.dev.demo.demo_config import DemoConfig, new_demo_id
 from clocksvc.dev.demo.demo_service import InProcessService, ServiceWatch, listen
-from clocksvc.dev.demo.processes import CeleryPrograms, DemoServers, Interrupted
+from clocksvc.dev.demo.processes import CeleryPrograms, DemoServers, Interrupted, scheduler_program
+from clocksvc.dev.demo.schedules import DemoSchedules
 from clocksvc.dev.demo.shared_servers import check_redis, create_topic, remove_keys, remove_topics
 from clocksvc.dev.demo.traffic import DemoConsumer, DemoProducers
 from clocksvc.service.log_format import setup_logging
@@ -29,6 +30,7 @@ class DemoInstallation:
 
     Attributes:
         started: True once every part has started.
+        schedules: the demo's schedules; None if it has none.
 
     Raises:
         InvalidValue: the port is in use.
@@ -38,6 +40,7 @@ class DemoInstallation:
         self, kafka: str | None, redis: str | None, port: int | None, rate: float, progress: Callable[[str], None]
     ) -> None:
         self.started = False
+        self.schedules: DemoSchedules | None = None
         self._listener = listen(port)
         self._rate = rate
         self._progress = progress
@@ -63,6 +66,8 @@ class DemoInstallation:
         self.service = InProcessService(settings, self._listener)
         self.service.start()
         self._cleanups.append(self.service.stop)
+        if config.has_schedules:
+            self._start_schedules(config)
         self._start_records(config)
         self.watch = ServiceWatch(config.url)
         self.watch.start()
@@ -79,12 +84,16 @@ class DemoInstallation:
         """Check all parts. Raises DevServerError if a part has ended unexpectedly."""
         self._servers.check()
         failures = [self.producers.failure, self.watch.failure, *(one.failure for one in self.consumers)]
+        if self.schedules is not None:
+            failures.append(self.schedules.failure)
         for failure in failures:
             if failure is not None:
                 raise DevServerError(f"a part of the demo failed: {failure}") from failure
         for program, name in ((self.programs.worker, "worker"), (self.programs.jobs, "beat by the clock")):
             if not program.running:
                 raise DevServerError(f"the Celery {name} ended by itself. {program.log_tail()}")
+        if self.schedules is not None and not self.scheduler.running:
+            raise DevServerError(f"the scheduler ended by itself. {self.scheduler.log_tail()}")
         if not self.service.running:
             raise DevServerError("the service ended by itself")
 
@@ -116,6 +125,14 @@ class DemoInstallation:
         self.programs = CeleryPrograms(config.write(self.folder), config.jobs_queue)
         self._cleanups.append(self.programs.stop)
         self.programs.start()
+
+    def _start_schedules(self, config: DemoConfig) -> None:
+        self.scheduler = scheduler_program(self.folder / "clocksvc.yaml")
+        self._cleanups.append(self.scheduler.stop)
+        self.scheduler.start()
+        self.schedules = DemoSchedules(config)
+        self._cleanups.append(self.schedules.stop)
+        self.schedules.start()
 
     def _start_records(self, config: DemoConfig) -> None:
         self.producers = DemoProducers(config, self._rate)

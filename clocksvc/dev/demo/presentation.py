@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.dev.demo.delivery_checks import Job, next_night_ms
+from clocksvc.dev.demo.delivery_checks import Due, Job, next_night_ms
 from clocksvc.service.public_state import PublicState
 
 _MAX_LISTED = 4
@@ -40,19 +40,21 @@ def scenario_step(at_ms: int, text: str) -> EventLine:
     return EventLine(at_ms, f"story: {text}", style="cyan")
 
 
-def tick(at_ms: int, one: Tick, latency_s: float | None) -> EventLine:
-    """Describe a single tick."""
+def tick(at_ms: int, one: Tick, latency_s: float | None, due: Sequence[Due] = ()) -> EventLine:
+    """Describe a single tick, and the schedules that were due at it."""
     time = time_of_day(one.at_ms)
     committed = "" if latency_s is None else f"   (committed in {latency_s * 1000:.0f} ms)"
-    return EventLine(at_ms, f"tick {time}   everything before {time} is processed", committed, "green")
+    extra = f"   due: {', '.join(one.schedule for one in due)}" if due else committed
+    return EventLine(at_ms, f"tick {time}   everything before {time} is processed", extra, "green")
 
 
-def skipped_ticks(at_ms: int, ticks: Sequence[Tick], in_order: bool) -> EventLine:
-    """Describe several ticks that came at the same time after a hold."""
+def skipped_ticks(at_ms: int, ticks: Sequence[Tick], in_order: bool, due: Sequence[Due] = ()) -> EventLine:
+    """Describe several ticks that came at the same time after a hold, and what was due at them."""
     times = [time_of_day(one.at_ms) for one in ticks]
     listed = ", ".join(times) if len(times) <= _MAX_LISTED else f"{times[0]} … {times[-1]}"
     order = "each once, in order" if in_order else "NOT each once and in order"
-    return EventLine(at_ms, f"ticks {listed}   {len(ticks)} skipped, {order}", style="green")
+    names = f"   due: {len(due)} records" if due else ""
+    return EventLine(at_ms, f"ticks {listed}   {len(ticks)} skipped, {order}{names}", style="green")
 
 
 def waiting_job(at_ms: int, due_ms: int) -> EventLine:
@@ -77,8 +79,16 @@ def jobs(last_ms: int | None, tick_ms: int | None, now_ms: int, tick_tasks: int)
     return f"nightly: {', '.join(parts) or 'not yet'}   tick tasks: {tick_tasks}"
 
 
+def schedules(count: int, due: int, last: Due | None) -> str:
+    """Describe the schedules: how many, how many records were due, and the newest one."""
+    if not count:
+        return "no schedule yet: the scheduler starts"
+    newest = "" if last is None else f", the last one {last.schedule} for {time_of_day(last.due_ms)}"
+    return f"{due} record{'s' * (due != 1)} of {count} schedules{newest}"
+
+
 def broken_sequence(at_ms: int, problem: str) -> EventLine:
-    """Describe a tick or job that was lost, repeated or out of order."""
+    """Describe a tick, job or due record that was lost, repeated or out of order."""
     return EventLine(at_ms, f"BROKEN: {problem}", style="bold red")
 
 
@@ -130,6 +140,7 @@ class DemoSnapshot:
     leader: str
     bars: tuple[Bar, ...]
     jobs: str
+    schedules: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,7 @@ def snapshot(
     remarks: Mapping[int, str],
     me: str,
     jobs: str = "",
+    schedules: str = "",
 ) -> DemoSnapshot:
     """Build the snapshot from one answer of the service.
 
@@ -155,7 +167,7 @@ def snapshot(
         readers: the consumers, by partition.
         remarks: the remarks to show, by partition.
         me: this process's name as a leader.
-        jobs: the state of the jobs, as text.
+        jobs, schedules: the states of the jobs and of the schedules, as text. "" if there are none.
     """
     counts, last = state.partitions, state.last_tick
     clocks = {one.partition.number: one for one in state.slowest}
@@ -182,6 +194,7 @@ def snapshot(
             for number in sorted(clocks)
         ),
         jobs=jobs,
+        schedules=schedules,
     )
 
 

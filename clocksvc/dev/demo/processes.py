@@ -1,4 +1,4 @@
-"""Runs the demo's child processes: Kafka, Valkey, a Celery worker and two Celery beats."""
+"""Runs the demo's child processes: Kafka, Valkey, a scheduler, a Celery worker and two Celery beats."""
 
 import os
 import sys
@@ -179,13 +179,28 @@ class CeleryPrograms:
         return [self.worker, self.beat, self.jobs]
 
     def _celery(self, command: str, app: str, *arguments: str, name: str | None = None) -> ChildProcess:
-        # Variables that the user has set must not affect the demo.
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("CLOCKSVC_")}
         folder = self._config.parent
         return ChildProcess(
             f"celery {command}",
             [sys.executable, "-m", "celery", "-A", app, command, *arguments, "--loglevel", "INFO"],
             log_file=folder / f"{name or command}.log",
             leftovers=folder,
-            environ=environ | {"CLOCKSVC_CONFIG": str(self._config), "DEMO_NOTES": str(self.notes)},
+            environ=_environ(self._config) | {"DEMO_NOTES": str(self.notes)},
         )
+
+
+def scheduler_program(config: Path) -> ChildProcess:
+    """Return `clocksvc scheduler`. Its log is written to the directory of the configuration file."""
+    return ChildProcess(
+        "clocksvc scheduler",
+        [sys.executable, "-m", "clocksvc.cli.main", "scheduler", "--log-format", "text"],
+        log_file=config.with_name("scheduler.log"),
+        leftovers=config.parent,
+        environ=_environ(config),
+    )
+
+
+def _environ(config: Path) -> dict[str, str]:
+    """Return the environment of a program of clocksvc. Variables that the user has set must not affect the demo."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CLOCKSVC_")}
+    return environ | {"CLOCKSVC_CONFIG": str(config)}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clocksvc.dev.demo.delivery_checks import Job, JobSequence, TickSequence, waiting_nights
+from clocksvc.dev.demo.delivery_checks import Due, DueSequence, Job, JobSequence, TickSequence, waiting_nights
 from clocksvc.dev.demo.demo import failure_reason
 
 pytestmark = pytest.mark.core
@@ -44,6 +44,43 @@ def test_jobs_come_each_once_in_order_and_not_early(came: list[Job], trouble: st
     assert jobs.problems == ([] if trouble is None else [trouble])
     said = failure_reason(TickSequence(5_000), jobs, by_itself=False)
     assert said == (None if trouble is None else f"jobs were missing, repeated or out of order: {trouble}")
+
+
+def due(schedule: str, due_s: int, tick_s: int | None = None) -> Due:
+    """A due record."""
+    return Due(schedule, f"{schedule} {due_s}", due_s * 1000, (due_s if tick_s is None else tick_s) * 1000)
+
+
+@pytest.mark.parametrize(
+    ("came", "trouble"),
+    [
+        ([due("monitor-1", 5), due("monitor-2", 5), due("monitor-1", 10), due("monitor-2", 15)], None),
+        ([due("monitor-1", 5), due("monitor-1", 15)], "schedule monitor-1 came for 15000 where 10000 was due"),
+        ([due("report", 60), due("report", 60)], "schedule report came for 60000 where 120000 was due"),
+        ([due("report", 60, tick_s=55)], "schedule report for 60000 came early, with tick 55000"),
+    ],
+    ids=["all well", "lost", "twice", "early"],
+)
+def test_due_records_come_each_once_in_order_and_not_early(came: list[Due], trouble: str | None) -> None:
+    """Each schedule is checked separately; a problem fails the run."""
+    found = DueSequence()
+    for one in came:
+        found.add(one)
+
+    assert found.problems == ([] if trouble is None else [trouble])
+    assert (found.count, found.last) == (len(came), came[-1])
+    said = failure_reason(TickSequence(5_000), JobSequence(Path("nowhere")), False, found)
+    assert said == (None if trouble is None else f"due records were missing, repeated or out of order: {trouble}")
+
+
+def test_a_due_record_is_shown_once_with_its_tick() -> None:
+    """Or with the next tick that is shown."""
+    found = DueSequence()
+    first, second = due("monitor-1", 5), due("monitor-1", 10)
+    found.add(first)
+    found.add(second)
+
+    assert [found.take(tick_ms) for tick_ms in (4_999, 5_000, 5_000, 15_000)] == [[], [first], [], [second]]
 
 
 def test_notes_are_read_as_they_grow(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from clocksvc.clock.holds import Hold, Reason, Status
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import presentation
-from clocksvc.dev.demo.delivery_checks import Job
+from clocksvc.dev.demo.delivery_checks import Due, Job
 from clocksvc.dev.demo.display import SOON, Frame, PlainDisplay, ScreenDisplay, blocks, render
 from clocksvc.dev.demo.presentation import DemoSnapshot, PartitionReader, snapshot
 from clocksvc.service.public_state import PartitionCounts, PublicPartition, PublicState
@@ -26,6 +26,10 @@ FRAME = Frame(
     hints=("curl -N 127.0.0.1:8080/v1/clocks/demo/ticks/stream", "clocksvc status", "clocksvc tail demo"),
     at_ms=NOON_MS,
 )
+
+
+DUE = [Due(name, name, NOON_MS + 35_000, NOON_MS + 35_000) for name in ("monitor-1", "monitor-2")]
+"""What was due at 12:00:35."""
 
 
 def tick(seconds: int) -> Tick:
@@ -76,7 +80,8 @@ def at_1200_41(changes: dict[str, Any] | None = None) -> DemoSnapshot:
     }
     remarks = {2: "slow on purpose", 3: "quiet: heartbeats only"}
     jobs = presentation.jobs(NOON_MS + 30_000, NOON_MS + 35_000, NOON_MS + 41_900, 14)
-    return snapshot(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, "host:7", jobs)
+    due = presentation.schedules(3, 24, Due("monitor-1", "an id", NOON_MS + 35_000, NOON_MS + 35_000))
+    return snapshot(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, "host:7", jobs, due)
 
 
 def shown(
@@ -87,7 +92,7 @@ def shown(
 
 
 LINES = [
-    presentation.tick(NOON_MS + 41_000, tick(35), 0.0062),
+    presentation.tick(NOON_MS + 41_000, tick(35), 0.0062, DUE),
     presentation.scenario_step(NOON_MS + 44_000, "heartbeats stopped. Watch the quiet partition."),
     hold_line(NOON_MS + 56_000, Reason.PARTITION_BEHIND, 3),
     presentation.waiting_job(NOON_MS + 60_000, NOON_MS + 50_000),
@@ -108,14 +113,14 @@ def test_a_screen_of_the_usual_size() -> None:
         "   demo:2  ██████████████████████████▊     12:00:38.7  consumer-2  slow on purpose",
         "   demo:3  ████████████████████████▏       12:00:36.0  consumer-2  quiet: heartbeats only  ◀ slowest",
         "   jobs    nightly: 12:00:30 done, 12:00:40 waits for its data   tick tasks: 14",
+        "   due     24 records of 3 schedules, the last one monitor-1 for 12:00:35",
         "",
-        " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   (committed in 6 ms)",
+        " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   due: monitor-1, monitor-2",
         " 12:00:44  story: heartbeats stopped. Watch the quiet partition.",
         " 12:00:56  HOLDING since 12:00:46: demo:3 has reported nothing past 12:00:36 (partition_behind)",
         ' 12:01:00  job "nightly" for 12:00:50 waits for its data',
         " 12:01:10  ticks 12:00:45 … 12:01:10   6 skipped, each once, in order",
         ' 12:01:10  job "nightly" for 12:00:50 sent at 12:01:09: its data is complete   (with tick 12:00:50)',
-        "",
         "",
         "",
         " Try: curl -N 127.0.0.1:8080/v1/clocks/demo/ticks/stream · clocksvc status · clocksvc tail demo",
@@ -143,6 +148,7 @@ def test_a_small_screen_keeps_what_matters() -> None:
     assert rows[-4] == ' 12:01:10  job "nightly" for 12:00:50 sent at 12:01:09: its data is complete'
     assert rows[9].endswith("consumer-2  quiet: heartbeats only  ◀")
     assert rows[10] == "   jobs    nightly: 12:00:30 done, 12:00:40 waits for its data   tick tasks: 14"
+    assert rows[11] == "   due     24 records of 3 schedules, the last one monitor-1 for 12:00:35"
 
 
 @pytest.mark.parametrize(
@@ -253,7 +259,7 @@ def test_plain_lines() -> None:
     rows = out.getvalue().splitlines()
 
     assert rows[0] == "clocksvc dev: starting Kafka"
-    assert rows[-6] == " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   (committed in 6 ms)"
+    assert rows[-6] == " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   due: monitor-1, monitor-2"
     assert rows[-4].endswith("demo:3 has reported nothing past 12:00:36 (partition_behind)")
     assert len(rows) == 10
     assert "\x1b" not in out.getvalue()
@@ -274,3 +280,16 @@ def test_the_screen_leaves_its_last_picture_behind() -> None:
     assert "RUNNING" in before
     assert after.count("RUNNING") == 1
     assert "tick 12:00:35" in after
+
+
+def test_a_tick_without_schedules_shows_its_latency() -> None:
+    """Otherwise it shows what was due; after a hold, how many records."""
+    assert presentation.tick(0, tick(35), 0.0062).extra == "   (committed in 6 ms)"
+    assert presentation.tick(0, tick(35), 0.0062, DUE).extra == "   due: monitor-1, monitor-2"
+    assert presentation.skipped_ticks(0, [tick(35), tick(40)], True, DUE).text.endswith("in order   due: 2 records")
+
+
+def test_schedules_are_summarised() -> None:
+    """Before the scheduler is ready, and with one record."""
+    assert presentation.schedules(0, 0, None) == "no schedule yet: the scheduler starts"
+    assert presentation.schedules(3, 1, DUE[0]) == "1 record of 3 schedules, the last one monitor-1 for 12:00:35"

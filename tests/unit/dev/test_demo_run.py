@@ -115,6 +115,8 @@ def test_forty_seconds(tmp_path: Path) -> None:
         output
     )
     assert re.search(r" and [1-9]\d* tick tasks sent; \d{3} records written", output), output
+    assert re.search(r"tick \S+ .*   due: .*monitor-1", output), output
+    assert re.search(r" processed; [1-9]\d* due records of 3 schedules; stopping", output), output
 
 
 def test_ctrl_c(tmp_path: Path) -> None:
