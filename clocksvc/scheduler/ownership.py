@@ -108,12 +108,13 @@ class Outlook:
             return Action.CLOSE
         return Action.ACQUIRE if self._may_acquire(partition, own, wanted) else Action.NONE
 
-    def can_move(self, partition: int) -> bool:
-        """True if another live replica could own a partition: it is not leaving, and announces no problem with it."""
-        return any(
-            name != self._replica and not one.leaving and partition not in one.failing
-            for name, one in self._live.items()
-        )
+    @property
+    def other_is_healthy(self) -> bool:
+        """True if another live replica could do better with a partition: it is not leaving, and has no problem itself.
+
+        A replica with a problem may have the same one: a broker that all need is down.
+        """
+        return any(name != self._replica and not one.leaving and not one.failing for name, one in self._live.items())
 
     def _works_on(self, partition: int, own: OwnPartition) -> bool:
         lease = self._reading.leases.get(partition)
@@ -158,7 +159,8 @@ def preferred_owners(
     """Return the replica that should own each partition.
 
     Partitions prefer replicas by rendezvous hashing over those that are not leaving. The numbers of partitions of two
-    replicas differ by at most one, unless replicas are failing.
+    replicas differ by at most one, unless replicas are failing. A partition with which a replica is failing prefers
+    those that fail with none: a replica with any problem may have the same one.
     """
     present = [one for one in announcements if not one.leaving]
     failing = frozenset((number, one.replica) for one in present for number in one.failing)
@@ -174,9 +176,9 @@ def _share(
     smallest, extra = divmod(partitions, len(replicas))
     counts = dict.fromkeys(replicas, 0)
     owners: dict[int, str] = {}
-    able = {
-        number: [one for one in replicas if (number, one) not in failing] or replicas for number in range(partitions)
-    }
+    healthy = sorted(set(replicas) - {replica for _, replica in failing}) or replicas
+    avoided = {number for number, _ in failing}
+    able = {number: healthy if number in avoided else replicas for number in range(partitions)}
     pairs = sorted(
         (preference(_subject(clock, number), replica), number, replica) for number in able for replica in able[number]
     )

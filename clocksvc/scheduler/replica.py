@@ -238,7 +238,7 @@ class SchedulerReplica(Generic[P]):
             replica=self.replica,
             address=self._address,
             leaving=self._leaving_since is not None,
-            loaded=frozenset(loaded - self._failing.keys()),
+            loaded=frozenset(loaded) - self._given_up,
             owned=frozenset(number for number, one in stats.items() if one.state is PartitionState.OWNER),
             failing=frozenset(self._failing),
             stats={number: dataclasses.asdict(one) | {"state": one.state.value} for number, one in stats.items()},
@@ -271,7 +271,7 @@ class SchedulerReplica(Generic[P]):
             confirmed=opened.confirmed,
             loaded_s=0.0 if opened.loaded_since is None else now - opened.loaded_since,
             free_s=0.0 if opened.free_since is None else now - opened.free_since,
-            failing=number in self._failing,
+            failing=number in self._given_up,
         )
 
     def _note_end_of_term(self, opened: _Opened[P]) -> None:
@@ -322,9 +322,7 @@ class SchedulerReplica(Generic[P]):
     def _note_troubles(self) -> None:
         """Note for which partitions other replicas are preferred, because they have had a problem for too long."""
         now = self._time.monotonic()
-        self._failing = {
-            number: until for number, until in self._failing.items() if now < until and self._can_move(number)
-        }
+        self._failing = {number: until for number, until in self._failing.items() if now < until}
         for number, opened in self._opened.items():
             stats = opened.partition.stats
             fencing = opened.token is not None and stats.state is PartitionState.LOADED
@@ -335,20 +333,16 @@ class SchedulerReplica(Generic[P]):
                     self._backoffs.pop(number, None)
             elif opened.trouble_since is None:
                 opened.trouble_since = now
-            elif now - opened.trouble_since >= FAILING_AFTER_S and self._can_move(number):
+            elif now - opened.trouble_since >= FAILING_AFTER_S:
                 self._note_failing(number, stats.problem or "it could not fence the owner before it")
                 opened.trouble_since = now
-
-    def _can_move(self, number: int) -> bool:
-        """True if another replica could do better. Otherwise this one tries on, or no replica would after an outage."""
-        return self._outlook is not None and self._outlook.can_move(number)
 
     def _note_failing(self, number: int, problem: str) -> None:
         wait_s = self._backoffs.setdefault(number, Backoff(FAILING_PARTITION, self._rng)).next()
         self._failing[number] = self._time.monotonic() + wait_s
         logger.warning(
-            "partition %d of the schedules of clock %s has had a problem for %.0f s, and other replicas are preferred "
-            "for %.0f s: %s",
+            "partition %d of the schedules of clock %s has had a problem for %.0f s, and replicas without a problem "
+            "are preferred for %.0f s: %s",
             number,
             self._clock,
             FAILING_AFTER_S,
@@ -356,6 +350,11 @@ class SchedulerReplica(Generic[P]):
             problem,
             extra=self._extra(number),
         )
+
+    @property
+    def _given_up(self) -> frozenset[int]:
+        """The partitions that this replica leaves to others. If no other one could do better, it tries on."""
+        return frozenset(self._failing if self._outlook is not None and self._outlook.other_is_healthy else ())
 
     def _should_end(self) -> bool:
         if self._leaving_since is None:

@@ -395,14 +395,17 @@ def test_an_owner_with_a_problem_is_replaced() -> None:
     assert Counter(fleet.owners().values()) == {"a": 4, "b": 4}
 
 
-def test_a_problem_of_all_replicas_moves_nothing() -> None:
-    """Kafka is down: there is no better replica."""
+@pytest.mark.parametrize("everything", [True, False], ids=["Kafka", "the tick log"])
+def test_a_problem_of_all_replicas_moves_nothing(everything: bool) -> None:
+    """Kafka is down, or only owners have a problem, because a broker that has the ticks is down: there is no better
+    replica."""
     fleet = settled("a", "b")
     before = fleet.brokers.fences.copy()
     for _ in range(400):
         for replica in fleet.replicas.values():
             for partition in replica.partitions.values():
-                partition.problem = "Kafka does not answer"
+                if everything or partition.state is PartitionState.OWNER:
+                    partition.problem = "Kafka does not answer"
         fleet.run(STEP_S)
     for replica in fleet.replicas.values():
         for partition in replica.partitions.values():
