@@ -18,6 +18,7 @@ from clocksvc.errors import (
     OutcomeUnknown,
     RecordRejected,
     StoreMismatch,
+    TableUnavailable,
     Unavailable,
     UnreadableRecord,
 )
@@ -43,6 +44,9 @@ POLL_S = 0.1
 """How long a step waits for records while the partition is loaded, and how often it is followed afterwards."""
 
 IDLE_LOADING_S = 0.005
+
+BLOCKED_AFTER_S = 10.0
+"""For how long a partition that is loaded may get no further before transactions of owners are ended."""
 
 _EXPECTED = (
     *(Unavailable, Fenced, OutcomeUnknown, OffsetGap, OpenTransaction),
@@ -99,6 +103,7 @@ class SchedulePartition:
         self._retry_at = float("-inf")
         self._figures = TickFigures()
         self._terms = self._fenced = 0
+        self._loaded_upto, self._loaded_upto_since = -1, time.monotonic()
         self._problem: str | None = None
         self._table = self._open_table()
         self._unsubscribe = ticks.subscribe(spec.clock, self.wake.set)
@@ -203,6 +208,7 @@ class SchedulePartition:
     def _step(self) -> float:
         read = self._follow()
         if self._state is PartitionState.LOADING:
+            self._unblock_loading()
             return 0.0 if read else IDLE_LOADING_S
         busy = False
         if not self._wanted:
@@ -233,6 +239,27 @@ class SchedulePartition:
             raise RuntimeError(f"a change of a schedule failed, see the log of {self._spec.topic}")
         return table.counts.records > records
 
+    def _unblock_loading(self) -> None:
+        """End transactions of owners if nothing more can be read although the end is not reached."""
+        progress, now = self._table.progress.partitions, self._time.monotonic()
+        upto = progress[0].position if progress else -1
+        if upto != self._loaded_upto or not progress or not progress[0].left or self._table.state.problem is not None:
+            self._loaded_upto, self._loaded_upto_since = upto, now
+        elif now - self._loaded_upto_since >= BLOCKED_AFTER_S:
+            try:
+                self._end_transactions()
+            except _EXPECTED as error:
+                self._failed(error)
+            self._loaded_upto_since = self._time.monotonic()
+
+    def _end_transactions(self) -> None:
+        """End transactions in the topic of schedules that an owner has left open, or that brokers have forgotten.
+
+        Nothing behind them can be read. Brokers end the first ones after a while, and the second ones never.
+        """
+        self._writer.end_term()
+        self._writer.fence(lambda: None)
+
     def _work(self) -> bool:
         """Take over, or handle the next ticks. Returns True if there may be more to do."""
         if self._term is None:
@@ -240,7 +267,11 @@ class SchedulePartition:
                 self._term_acquisition = self._acquisition
             self._begin_term()
         assert self._term is not None
-        busy = self._term.handle_ticks()
+        try:
+            busy = self._term.handle_ticks()
+        except TableUnavailable:
+            self._end_transactions()
+            raise
         self._backoff.reset()
         self._lines.clear()
         self._problem = None

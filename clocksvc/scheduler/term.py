@@ -29,7 +29,8 @@ MAX_TICKS = 100
 """How many ticks of a backlog are handled in one step."""
 COMMIT_RECORDS = 5_000
 """In a backlog, the records of several ticks share a transaction of about this size."""
-READ_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 3.0
+"""How long the owner waits for the end of its schedules. An open transaction of an owner that died can hide it."""
 REFRESH_S = 3_600.0
 """The position is written again after this time without a tick, because Kafka deletes old records."""
 

@@ -343,8 +343,7 @@ class CompactedTable(Generic[V]):
                 raise TableUnavailable(
                     f"the end of partition {partition} of topic {self.topic!r} is not known: {reason}"
                 )
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed, wait_s)
+            self._until(lambda: False, wait_s)
         raise TableUnavailable(f"the table of topic {self.topic!r} is closed")
 
     def _incomplete(self, partitions: Sequence[PartitionProgress]) -> str:
