@@ -54,10 +54,10 @@ class Calm:
             self._restart_all()
 
     def _heal(self) -> None:
-        environment, world = self._environment, self._world
-        self._scheduler.calm = True
-        self._scheduler.traps.clear()
-        for task in self._scheduler.tasks:
+        environment, world, scheduler = self._environment, self._world, self._scheduler
+        scheduler.calm = True
+        scheduler.traps.clear()
+        for task in scheduler.tasks:
             task.stopped_until_ms = 0
         environment.store_broken = False
         environment.paused_until_ms = 0
@@ -68,6 +68,10 @@ class Calm:
             log.stale_ends.clear()
         for writer in environment.writers:
             writer.commit_faults.clear()
+            writer.torn = 0
+        if scheduler.rng.random() < 0.5:
+            for client in scheduler.alive("http"):
+                scheduler.kill(client)
         world.collect()
         for replica in world.replicas.values():
             replica.link.heal()
@@ -104,14 +108,14 @@ class Calm:
 
     def _check_contents(self) -> None:
         """Each owner has exactly the schedules of the topic, and finds all missed runs."""
-        for log in self._environment.logs:
-            wanted = self._environment.judge.schedules(log.number)
+        environment = self._environment
+        for log in environment.logs:
+            environment.observe()
+            since = self._scheduler.moment()
             present = dict(self._ask(log.number, _read_all))
-            self._environment.observe()
-            later = self._environment.judge.schedules(log.number)
-            wrong = [
-                key for key in {*present, *wanted, *later} if present.get(key) not in (wanted.get(key), later.get(key))
-            ]
+            environment.observe()
+            keys = {*present, *environment.judge.keys(log.number)}
+            wrong = [key for key in keys if present.get(key) not in environment.judge.present(log.number, key, since)]
             if wrong:
                 raise Violation(f"contents: partition {log.number} differs in {sorted(wrong)}")
             self._check_missed(log.number)

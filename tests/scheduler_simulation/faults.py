@@ -184,6 +184,11 @@ def tear(world: World) -> None:
     rng.choice(world.environment.logs).torn.append(torn)
 
 
+def tear_schedules(world: World) -> None:
+    """A delayed EndTxn lets one of the next transactions of schedules hang."""
+    world.scheduler.rng.choice(world.environment.writers).torn += 1
+
+
 def give_stale_ends(world: World) -> None:
     """The next fence finds a deposed leader of the partition."""
     rng = world.scheduler.rng
@@ -270,6 +275,7 @@ WEIGHTS: dict[Fault, float] = {
     lose_commits: 3,
     lose_commits_of_schedules: 1,
     tear: 4,
+    tear_schedules: 1.5,
     give_stale_ends: 1.5,
     compact: 1.5,
     slow_down: 0.5,

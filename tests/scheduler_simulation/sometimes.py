@@ -15,6 +15,7 @@ class Path(StrEnum):
     TWO_OWNERS = "two replicas take themselves for the owner"
     TORN_FOUND = "due records without their position found by a new owner"
     TORN_HUNG = "rest of a torn transaction hung, and was ended"
+    SCHEDULES_HUNG = "transaction of schedules hung, and was ended"
     LATE_COMMIT = "commit without an answer landed later"
     FENCED_LATE_COMMIT = "delayed commit came after the fence"
     STALE_END = "fence with a stale end"

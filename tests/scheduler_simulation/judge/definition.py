@@ -32,24 +32,29 @@ class Definition:
     max_age_ms: int | None
     paused: bool
 
-    def due_times(self, after_ms: int, upto_ms: int, interval_ms: int) -> list[int]:
-        """Return the due times of all instants after a time and up to another one, ascending.
+    def runs(self, after_ms: int, upto_ms: int, interval_ms: int) -> list[tuple[int, int]]:
+        """Return the instants after a time and up to another one, each with its due time, ascending.
 
-        An instant is `n * interval + offset`, or a time of the cron expression.
+        An instant is `n * interval + offset`, or a time of the cron expression. It does not depend on the clock.
         """
         if self.paused or upto_ms <= after_ms:
             return []
-        times = self._times(after_ms, upto_ms, interval_ms)
-        return [one for one in times if self._counts(one)]
+        if self.cron is not None:
+            found = [(at_ms, at_ms) for at_ms in cron_times(self.cron, self.timezone, after_ms, upto_ms)]
+        else:
+            found = self._intervals(after_ms, upto_ms, interval_ms)
+        return [one for one in found if self._counts(one[1])]
+
+    def due_times(self, after_ms: int, upto_ms: int, interval_ms: int) -> list[int]:
+        """Return the due times of all instants after a time and up to another one, ascending."""
+        return [due_ms for _, due_ms in self.runs(after_ms, upto_ms, interval_ms)]
 
     def _counts(self, due_ms: int) -> bool:
         if due_ms <= self.created_ms or (self.starts_ms is not None and due_ms < self.starts_ms):
             return False
         return self.ends_ms is None or due_ms < self.ends_ms
 
-    def _times(self, after_ms: int, upto_ms: int, interval_ms: int) -> list[int]:
-        if self.cron is not None:
-            return cron_times(self.cron, self.timezone, after_ms, upto_ms)
+    def _intervals(self, after_ms: int, upto_ms: int, interval_ms: int) -> list[tuple[int, int]]:
         assert self.every_ms is not None
         every_s = self.every_ms // 1000
         offset_ms = int(zlib.crc32(self.key) * every_s / 2**32) * 1000
@@ -57,7 +62,7 @@ class Definition:
         found = []
         while (instant_ms := number * self.every_ms + offset_ms) <= upto_ms:
             fits = self.every_ms % interval_ms == 0
-            found.append(-(-instant_ms // interval_ms) * interval_ms if fits else instant_ms)
+            found.append((instant_ms, -(-instant_ms // interval_ms) * interval_ms if fits else instant_ms))
             number += 1
         return found
 

@@ -53,15 +53,24 @@ class Found(NamedTuple):
 
 
 class Covered(NamedTuple):
-    """Due times of one of some versions (their offsets) that were recorded as missed at a tick."""
+    """Due times that were recorded as missed at a tick.
+
+    Attributes:
+        instants: by version (its offset) that allows the record: the first and the last instant.
+    """
 
     first_ms: int
     last_ms: int
     reason: str
     tick_ms: int
     offset: int
-    versions: frozenset[int]
+    instants: Mapping[int, tuple[int, int]]
     moment: int
+
+    def has(self, version: Version, instant_ms: int) -> bool:
+        """True if the instant of a version is covered."""
+        first_ms, last_ms = self.instants.get(version.offset, (0, -1))
+        return first_ms <= instant_ms <= last_ms
 
 
 class DueJudge:
@@ -134,10 +143,14 @@ class DueJudge:
             if one.position_ms is None or one.position_ms < tick_ms
         ]
 
-    def schedules(self, partition: int) -> dict[bytes, bytes]:
-        """Return the present schedules of a partition: the newest readable record of each key."""
-        newest = {key: versions[-1] for key, versions in self._partitions[partition].versions.items()}
-        return {key: one.value for key, one in newest.items() if one.definition is not None and one.value is not None}
+    def keys(self, partition: int) -> list[bytes]:
+        """Return all keys that a partition has ever had."""
+        return list(self._partitions[partition].versions)
+
+    def present(self, partition: int, key: bytes, since: int) -> list[bytes | None]:
+        """Return the values that a key has had since a moment; None for no readable record."""
+        versions = self._partitions[partition].candidates(key, since, 2**62)
+        return [None if one.definition is None else one.value for one in versions]
 
     def missed(self, partition: int) -> list[tuple[int, bytes, int, int, str]]:
         """Return all records of missed runs of a partition, in order: offset, key, first and last due time, reason."""
@@ -189,7 +202,8 @@ class DueJudge:
             return f"deleted: by the record at offset {version.offset}"
         if due_ms <= definition.created_ms:
             return "creation: due at or before its creation"
-        if due_ms not in definition.due_times(tick.previous_ms, tick.at_ms, tick.interval_ms):
+        runs = _instants(definition, tick)
+        if due_ms not in runs:
             return f"not due: by the record at offset {version.offset}"
         if found.headers.get("clocksvc-task") != definition.task or json.loads(found.value) != definition.payload:
             return "content: task or payload is another one"
@@ -199,7 +213,7 @@ class DueJudge:
         if definition.last_only and definition.due_times(due_ms, known_ms, tick.interval_ms):
             return f"superseded: a later one is due up to {known_ms}"
         for one in partition.covered[found.key]:
-            if version.offset not in one.versions or not one.first_ms <= due_ms <= one.last_ms:
+            if not one.has(version, runs[due_ms]):
                 continue
             if not partition.fenced_between(one.moment, found.moment):
                 return f"missed: it was recorded as {one.reason} at offset {one.offset}"
@@ -221,17 +235,17 @@ class DueJudge:
         if value["schedule"] != found.key.decode() or not tick.previous_ms < first_ms <= tick.at_ms:
             raise Violation(f"tick: {name}")
         reasons: list[str] = []
-        versions: set[int] = set()
+        instants: dict[int, tuple[int, int]] = {}
         for version in partition.candidates(found.key, tick.moment, found.moment):
             span = (first_ms, last_ms)
             against = self._against_missed(partition, version, found, tick, span, value["runs"], reason)
-            if against is None:
-                versions.add(version.offset)
-            else:
+            if isinstance(against, str):
                 reasons.append(against)
-        if not versions:
+            else:
+                instants[version.offset] = against
+        if not instants:
             raise Violation(f"{'; '.join(reasons) or 'unknown: no such schedule'}: {name}")
-        covered = Covered(first_ms, last_ms, reason, tick.at_ms, found.offset, frozenset(versions), found.moment)
+        covered = Covered(first_ms, last_ms, reason, tick.at_ms, found.offset, instants, found.moment)
         partition.covered[found.key].append(covered)
         self.counts[reason] += int(value["runs"])
 
@@ -244,16 +258,17 @@ class DueJudge:
         span: tuple[int, int],
         runs: int,
         reason: str,
-    ) -> str | None:
+    ) -> tuple[int, int] | str:
+        """Return the first and the last instant that a record covers, or why a version does not allow it."""
         definition, (first_ms, last_ms) = version.definition, span
         if definition is None:
             return f"deleted: by the record at offset {version.offset}"
         newest_ms = self._newest_before(found.moment)
-        times = definition.due_times(tick.previous_ms, max(newest_ms, tick.at_ms), tick.interval_ms)
-        inside = [one for one in times if first_ms <= one <= last_ms]
-        if not inside or inside[0] != first_ms or inside[-1] != last_ms or len(inside) != runs:
+        times = definition.runs(tick.previous_ms, max(newest_ms, tick.at_ms), tick.interval_ms)
+        inside = [(instant_ms, due_ms) for instant_ms, due_ms in times if first_ms <= due_ms <= last_ms]
+        if not inside or inside[0][1] != first_ms or inside[-1][1] != last_ms or len(inside) != runs:
             return f"missed: {len(inside)} runs are due in this time, {runs} were recorded"
-        for due_ms in inside:
+        for _, due_ms in inside:
             offset, moment = partition.sent.get((found.key, due_ms), (-1, -1))
             if offset >= 0 and not partition.fenced_between(moment, found.moment):
                 return f"missed: {due_ms} was sent at offset {offset}"
@@ -263,11 +278,11 @@ class DueJudge:
             if age_ms is None or last_ms >= found.wall_ms + self._skew_ms - age_ms:
                 return "missed: recorded as expired, and it is younger than max_age"
         elif reason == SUPERSEDED:
-            if not definition.last_only or times[-1] <= last_ms:
+            if not definition.last_only or times[-1][1] <= last_ms:
                 return "missed: recorded as superseded, and no later one is due"
         else:
             return f"missed: no such reason as {reason!r}"
-        return None
+        return inside[0][0], inside[-1][0]
 
     # -- positions ----------------------------------------------------------------------------------------------------
 
@@ -297,21 +312,15 @@ class DueJudge:
         """Everything due at a tick was sent, or recorded as missed."""
         for key in partition.versions:
             versions = partition.candidates(key, tick.moment, moment)
-            wanted: set[int] | None = None
-            for version in versions:
-                times = (
-                    set()
-                    if version.definition is None
-                    else set(version.definition.due_times(tick.previous_ms, tick.at_ms, tick.interval_ms))
-                )
-                wanted = times if wanted is None else wanted & times
-            for due_ms in wanted or ():
-                if (key, due_ms) in partition.sent:
+            runs = [_instants(one.definition, tick) for one in versions]
+            for due_ms in runs[0]:
+                if (key, due_ms) in partition.sent or any(due_ms not in each for each in runs):
                     continue
-                covered = [
-                    one for one in partition.covered[key] if any(each.offset in one.versions for each in versions)
-                ]
-                if not any(one.first_ms <= due_ms <= one.last_ms for one in covered):
+                if not any(
+                    one.has(version, each[due_ms])
+                    for one in partition.covered[key]
+                    for version, each in zip(versions, runs, strict=True)
+                ):
                     raise Violation(f"lost: {key.decode()} at {due_ms} (tick {tick.at_ms})")
 
     # -- helpers ------------------------------------------------------------------------------------------------------
@@ -356,6 +365,14 @@ class DueJudge:
 
     def _between(self, after_ms: int, upto_ms: int) -> Iterator[Tick]:
         yield from self._ticks[bisect_right(self._times, after_ms) : bisect_right(self._times, upto_ms)]
+
+
+def _instants(definition: Definition | None, tick: Tick) -> dict[int, int]:
+    """Return the instants of the due times that a definition has at a tick."""
+    if definition is None:
+        return {}
+    runs = definition.runs(tick.previous_ms, tick.at_ms, tick.interval_ms)
+    return {due_ms: instant_ms for instant_ms, due_ms in runs}
 
 
 class _Partition:

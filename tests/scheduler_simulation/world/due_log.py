@@ -17,6 +17,7 @@ SKEW_MS = 300
 BROKERS_SKEW_MS = 3_600_000
 """How far the clocks of brokers may be from each other: the retention counts by them."""
 RETENTION_MS = 7 * 86_400_000
+POSITION_KEY = b"_position"
 UNANSWERED_S = 6
 """How long a writer waits for the answer to a commit."""
 
@@ -70,7 +71,7 @@ class BrokerLog:
     _own: _Transaction | None = None
     _hanging: list[_Transaction] = field(default_factory=list)
     _judged: int = 0
-    _position_removed: bool = False
+    _had_position: bool = False
 
     @property
     def stable(self) -> int:
@@ -86,7 +87,7 @@ class BrokerLog:
         """
         self.end_own(committed=False)
         self.epoch += 1
-        if self._position_removed:
+        if self._had_position and not self._has_position():
             self.sometimes.took(Path.POSITION_LOST)
             oldest_ms = self.scheduler.now_ms + SKEW_MS - self.retention_ms
             self.judge.forgot(self.number, oldest_ms + BROKERS_SKEW_MS)
@@ -151,6 +152,7 @@ class BrokerLog:
             if entry.record is not None and entry.transaction is not None and entry.transaction.committed:
                 key, value, headers = entry.record
                 texts = {name: text.decode() for name, text in headers}
+                self._had_position = self._had_position or key == POSITION_KEY
                 self.judge.read(self.number, Found(entry.offset, key, value, texts, entry.moment, entry.wall_ms))
         self._judged = max(self._judged, stable)
 
@@ -164,9 +166,7 @@ class BrokerLog:
         self.observe()
         oldest_ms = self.scheduler.now_ms - self.retention_ms
         young = [entry.offset for entry in self.entries if entry.wall_ms >= oldest_ms]
-        had = self._has_position()
         self.remove_before(min(young, default=self.end))
-        self._position_removed = self._position_removed or (had and not self._has_position())
 
     def answered_end(self) -> int:
         """Return the last stable offset as a broker answers it."""
@@ -178,13 +178,11 @@ class BrokerLog:
 
     def _is_torn(self) -> bool:
         """True if there are committed due records behind the newest position."""
-        for entry in reversed(self.entries):
-            if entry.record is not None and entry.transaction is not None and entry.transaction.committed:
-                return entry.record.key != b"_position"
-        return False
+        newest = self.committed(self.first_offset, self.end)[-1:]
+        return bool(newest) and newest[0].key != POSITION_KEY
 
     def _has_position(self) -> bool:
-        return any(entry.record is not None and entry.record.key == b"_position" for entry in self.entries)
+        return any(entry.key == POSITION_KEY for entry in self.committed(self.first_offset, self.end))
 
     def _range(self, start: int, end: int) -> list[_Entry]:
         base = self.first_offset
@@ -193,8 +191,6 @@ class BrokerLog:
     def _append(self, record: DueLogRecord | None, transaction: _Transaction | None) -> None:
         scheduler = self.scheduler
         self.observe_schedules()  # what was written before has an earlier moment
-        if record is not None and record.key == b"_position":
-            self._position_removed = False
         self.entries.append(_Entry(self.end, record, transaction, scheduler.moment(), scheduler.now_ms))
         self.end += 1
 

@@ -53,7 +53,7 @@ class Environment:
         retention_ms = scheduler.rng.choice((RETENTION_MS, RETENTION_MS, SHORT_RETENTION_MS))
         for log in self.logs:
             log.retention_ms = retention_ms
-        self.writers = [WriterState(number) for number in range(partitions)]
+        self.writers = [WriterState(number, self.sometimes) for number in range(partitions)]
         self.store = FaultyStoreServer(SimulatedTime(scheduler, scheduler.rng.choice((0, 0, -300, 300))))
         self.store_broken = self.emptied = False
         self.store_copy: StoreContent | None = None

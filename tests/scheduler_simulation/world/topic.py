@@ -1,4 +1,4 @@
-"""The topic of schedules: what writers append, what the judge is told, and how one replica reads it."""
+"""The topic of schedules: what writers append, what the judge sees, and how one replica reads it."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
