@@ -14,12 +14,18 @@ import pytest
 
 from clocksvc.clock.log_record import Message
 from clocksvc.errors import ClocksvcError, OffsetGap, RecordRejected
+from clocksvc.interfaces.schedule_topics import SchedulesSpec
+from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.writer import Writer
+from clocksvc.scheduler.partition import SchedulePartition
+from clocksvc.schedules.schedule import parse_schedule
 from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.interfaces.recovering_writer import RecoveringWriter
+from tests.interfaces.schedule_implementations import KafkaTopics
 from tests.interfaces.tick_log_examples import KeepAliveCounter, messages, minutes
 from tests.interfaces.tick_log_implementations import FaultyKafkaTickLog, end_of, writer
 from tests.tcp_proxy import KafkaProxy
+from tests.unit.scheduler.partition_fixture import Ticks
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -28,6 +34,7 @@ keep_alive = KeepAliveCounter()
 SECONDS = float(os.environ.get("SOAK_SECONDS", "15"))
 INVALID_PRODUCER_EPOCH, PRODUCER_FENCED = 47, 90
 COUNT = 6
+NOW_MS = 1_795_348_800_000
 BEFORE = {"the first record": 0, "the second record": 1, "the fourth record": 3, "the commit": COUNT}
 """When a delayed request arrives, by the number of records that the present transaction has at this moment."""
 
@@ -205,3 +212,56 @@ def test_no_tick_is_lost_or_written_twice_while_requests_are_delayed(
     assert released.count(0) > 0
     assert torn > 0
     implementation.free()
+
+
+@pytest.mark.parametrize("arrives_before", ["the first record", "the fourth record", "the commit"])
+def test_each_due_time_is_sent_once_although_a_delayed_commit_has_torn_its_tick(
+    faulty_kafka: FaultyKafka, monkeypatch: pytest.MonkeyPatch, arrives_before: str
+) -> None:
+    """The request that commits one tick is delayed, and arrives while the next one is appended."""
+    proxy, topics, ticks = faulty_kafka.proxy, KafkaTopics(faulty_kafka.bootstrap), Ticks()
+    partition, step = topics.partition(), BEFORE[arrives_before]
+    ticks.add(NOW_MS)
+    value = parse_schedule({"interval": 60, "task": "a.b"}, 60_000, NOW_MS - 3_600_000).encode()
+    partition.write_foreign([(b"s%d" % number, value) for number in range(5)])
+    owner = SchedulePartition(
+        SchedulesSpec(topics.clock, 32),
+        partition.number,
+        schedules=partition.source,
+        due_log=partition.due_log(),
+        writer=partition.writer(),
+        ticks=ticks,
+        time=SystemTime(),
+    )
+    owner.acquire()
+
+    def wait(at_ms: int) -> None:
+        eventually(lambda: owner.step() >= 0 and owner.stats.position_ms == at_ms, what=f"tick {at_ms}")
+
+    wait(NOW_MS)
+    proxy.hold_end_txn()
+    ticks.add(NOW_MS + 60_000)
+    wait(NOW_MS + 60_000)
+    assert proxy.held == 1
+    released: list[int] = []
+
+    def act(sent: int) -> None:
+        if sent == step and proxy.held and not released:
+            before = len(partition.due())
+            released.append(proxy.release_end_txn())
+            if released == [0] and sent:
+                eventually(lambda: len(partition.due()) > before, what="the marker of the delayed request")
+
+    with monkeypatch.context() as patched:
+        before_each_step(patched, act)
+        ticks.add(NOW_MS + 120_000)
+        wait(NOW_MS + 120_000)
+    ticks.add(NOW_MS + 180_000)
+    wait(NOW_MS + 180_000)
+
+    assert released == [0]
+    assert owner.stats.terms == (2 if 0 < step < COUNT else 1)
+    ids = [dict(entry.headers)["clocksvc-id"] for entry in partition.due() if entry.key != b"_position"]
+    assert len(ids) == len(set(ids)) == 15
+    owner.close()
+    topics.close()
