@@ -313,10 +313,10 @@ def before_each_record(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], Non
     """Call `act` with the number of each record of the next transactions, before it is sent."""
     send = Writer._produce
 
-    def produce(writer: Writer, one: Any, deliveries: Any, *args: Any) -> None:
+    def produce(writer: Writer, one: Any, partition: int, deliveries: Any, *args: Any) -> None:
         writer._producer.flush(10)
         act(deliveries.reports)
-        send(writer, one, deliveries, *args)
+        send(writer, one, partition, deliveries, *args)
 
     monkeypatch.setattr(Writer, "_produce", produce)
 

@@ -49,10 +49,10 @@ def before_each_step(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]
     """Call `act` with the number of records that were sent and acknowledged, before each record and the commit."""
     produce, commit = Writer._produce, Writer._commit
 
-    def produce_later(self: Writer, one: Message, deliveries: Any, *args: Any) -> None:
+    def produce_later(self: Writer, one: Message, partition: int, deliveries: Any, *args: Any) -> None:
         self._producer.flush(10)
         act(deliveries.reports)
-        produce(self, one, deliveries, *args)
+        produce(self, one, partition, deliveries, *args)
 
     def commit_later(self: Writer, *args: Any) -> None:
         act(COUNT)
