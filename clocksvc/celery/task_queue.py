@@ -64,21 +64,32 @@ class CeleryTaskQueue:
         try:
             arguments = message.arguments(task.tick)
         except Exception as error:  # a function of the user may raise any exception
-            raise _rejection(task, message, error) from error
-        try:
-            self._publish(message.task, arguments, {**options, "task_id": task.id})
-        except (EncodeError, TypeError, ValueError) as error:
-            raise _rejection(task, message, error) from error
-        except Exception as error:
-            # kombu doesn't translate some errors of transports and result backends, for example if Redis is full.
-            raise TaskQueueUnavailable(f"the Celery broker is unavailable: {type(error).__name__}: {error}") from error
+            raise _rejection(f"schedule {task.schedule!r}", message.task, error) from error
+        publish(self._app, f"schedule {task.schedule!r}", message.task, arguments, {**options, "task_id": task.id})
 
-    def _publish(self, name: str, arguments: Arguments, options: dict[str, Any]) -> None:
-        task = self._app.tasks.get(name)
+
+def publish(app: Celery, schedule: str, name: str, arguments: Arguments, options: Mapping[str, Any]) -> None:
+    """Send one task. When this returns, the broker has it.
+
+    Args:
+        schedule: what sends the task, for errors.
+        name: the task's name. A task of the app is sent with the options that its definition has.
+
+    Raises:
+        TaskQueueUnavailable: the outcome is unknown.
+        InvalidValue: the message can't be encoded.
+    """
+    task = app.tasks.get(name)
+    try:
         if task is None:
-            self._app.send_task(name, *arguments, **options)
+            app.send_task(name, *arguments, **options)
         else:
             task.apply_async(*arguments, **options)
+    except (EncodeError, TypeError, ValueError) as error:
+        raise _rejection(schedule, name, error) from error
+    except Exception as error:
+        # kombu doesn't translate some errors of transports and result backends, for example if Redis is full.
+        raise TaskQueueUnavailable(f"the Celery broker is unavailable: {type(error).__name__}: {error}") from error
 
 
 class RoutingTaskQueue:
@@ -113,6 +124,5 @@ def destination_of(app: Celery, routes: Routes, message: TaskMessage) -> Destina
     return Destination(routes.namespace_label(message.route or message.task), str(getattr(queue, "name", queue)))
 
 
-def _rejection(task: DueTask, message: TaskMessage, error: Exception) -> InvalidValue:
-    wanted = f"wanted a message that can be sent: {type(error).__name__}: {error}"
-    return InvalidValue(f"schedule {task.schedule!r}", message.task, wanted)
+def _rejection(schedule: str, name: str, error: Exception) -> InvalidValue:
+    return InvalidValue(schedule, name, f"wanted a message that can be sent: {type(error).__name__}: {error}")

@@ -24,6 +24,7 @@ from clocksvc.cli.server_process import (
     on_end_signals,
     redis_check,
 )
+from clocksvc.interfaces.due_sink import DueSink
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.service.log_format import setup_logging
@@ -67,7 +68,7 @@ def run_scheduler(settings: Settings, *, insecure: bool = False, status: StatusL
     with listen(host, own.port, "scheduler") as listener:
         port = listener.getsockname()[1]
         address = advertised_address(own, host, port, socket.gethostname())
-        service = ScheduleService(settings, address)
+        service = ScheduleService(settings, address, _open_celery_sink)
         progress = BootProgress(partial(_progress, service), SystemTime(), status)
         checking = redis_check(settings)
         ending = _Ending(service, progress)
@@ -88,6 +89,13 @@ def run_scheduler(settings: Settings, *, insecure: bool = False, status: StatusL
             checking.stop()
             service.stop()
             logger.info("ended")
+
+
+def _open_celery_sink(settings: Settings) -> DueSink:
+    # Imported here, because it needs the package of the extra `celery`.
+    from clocksvc.celery.due_sink import open_celery_sink
+
+    return open_celery_sink(settings)
 
 
 class _Ending:

@@ -5,6 +5,7 @@ import zlib
 from dataclasses import dataclass
 
 from clocksvc.errors import InvalidValue
+from clocksvc.interfaces.due_sink import SinkKind
 
 MAX_PARTITIONS = 256
 POSITION_KEY = "_position"
@@ -48,10 +49,12 @@ class SchedulesSpec:
     Attributes:
         partitions: the number of partitions of both topics, 1 to 256. It can't be changed: schedules would move to
             other partitions.
+        sink: where due schedules go.
     """
 
     clock: str
     partitions: int
+    sink: SinkKind = SinkKind.TOPIC
 
     @property
     def topic(self) -> str:

@@ -12,6 +12,8 @@ ID_HEADER = "clocksvc-id"
 DUE_HEADER = "clocksvc-due"
 TICK_HEADER = "clocksvc-tick"
 CLOCK_HEADER = "clocksvc-clock"
+SCHEDULE_HEADER = "clocksvc-schedule"
+TASK_HEADER = "clocksvc-task"
 TRACE_HEADER = "traceparent"
 """The header of W3C Trace Context. Only with `tracing.task_headers`."""
 

@@ -4,17 +4,21 @@ The value of a record is a serialized `TaskActivation`. Records have no key, so 
 topic's partitions.
 """
 
+import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from clocksvc.errors import InvalidValue, MetadataUnavailable, SettingsError, TaskQueueUnavailable
-from clocksvc.interfaces.task_queue import DueTask
+from clocksvc.interfaces.due_log import DueLogRecord
+from clocksvc.interfaces.due_sink import Rejected
+from clocksvc.interfaces.task_queue import ID_HEADER, TASK_HEADER, DueTask
 from clocksvc.interfaces.task_routes import OnExhaustion, PlatformTask, unshareable_partitions
+from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics
-from clocksvc.kafka.client import ClientLog, client_settings, error_of, explain_missing_acl
+from clocksvc.kafka.client import ClientLog, SlicedDeadline, client_settings, error_of, explain_missing_acl
 
 try:
     import msgpack
@@ -43,11 +47,12 @@ _ON_ATTEMPTS_EXCEEDED = {
 _NOT_RETRIABLE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
 
 
-class TaskbrokerQueue:
-    """Implements TaskQueue. Only one thread may use an object. It connects when the first task is sent.
+class TaskbrokerProducer:
+    """Writes messages to the topics of the task platform. Only one thread may use an object.
+
+    It connects when the first message is sent.
 
     Args:
-        tasks: the task to send for each schedule, by the schedule's name.
         replicas: how many taskbrokers share the partitions of a topic, by the topic's name. The default is 1.
         topics: for the number of partitions of a topic.
         settings: librdkafka settings from the configuration.
@@ -55,37 +60,80 @@ class TaskbrokerQueue:
 
     def __init__(
         self,
-        tasks: Mapping[str, PlatformTask],
         replicas: Mapping[str, int],
         topics: Topics,
         settings: Mapping[str, str],
         time: Time,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._tasks, self._replicas, self._topics = tasks, replicas, topics
+        self._replicas, self._topics = replicas, topics
         self._settings, self._time, self._timeout_s = settings, time, timeout_s
         self._checked: dict[str, float] = {}
         self._log = ClientLog()
         self._producer: Producer | None = None
 
-    def send(self, task: DueTask) -> None:
-        target = self._tasks[task.schedule]
-        self._check_partitions(target.topic)
-        value = encode(target, task, self._time.now_ms())
-        deliveries: list[KafkaError | None] = []
+    def send(
+        self, messages: Sequence[tuple[PlatformTask, bytes]], keep_alive: KeepAlive = lambda: None
+    ) -> dict[int, InvalidValue]:
+        """Write messages, and wait until Kafka has acknowledged them.
+
+        Returns:
+            Why a message was rejected, by its index. The others are in their topics.
+
+        Raises:
+            TaskQueueUnavailable: some of the messages may not be in their topics.
+        """
+        for topic in dict.fromkeys(target.topic for target, _ in messages):
+            self._check_partitions(topic)
+        outcomes: dict[int, KafkaError | None] = {}
+        deadline = SlicedDeadline(self._time, self._timeout_s + _MARGIN_S, keep_alive)
+        at = 0
         try:
             producer = self._open_producer()
-            producer.produce(target.topic, value, on_delivery=lambda error, _: deliveries.append(error))
-            until = self._time.monotonic() + self._timeout_s + _MARGIN_S
-            while not deliveries and self._time.monotonic() < until:
-                producer.poll(until - self._time.monotonic())
+            for at, (target, value) in enumerate(messages):
+                self._produce(producer, target.topic, value, at, outcomes, deadline)
+            for slice_s in deadline:
+                if len(outcomes) == len(messages):
+                    break
+                producer.poll(slice_s)
         except KafkaException as raised:
-            raise _translate(target, error_of(raised), "") from raised
-        except BufferError as raised:
-            raise TaskQueueUnavailable(f"the task can't be sent to topic {target.topic!r}: {raised}") from raised
-        error = deliveries[0] if deliveries else KafkaError(KafkaError._TIMED_OUT)
-        if error is not None:
-            raise _translate(target, error, self._log.last)
+            raise _translate(messages[at][0], error_of(raised), "") from raised
+        return self._rejected(messages, outcomes)
+
+    def _produce(
+        self,
+        producer: Producer,
+        topic: str,
+        value: bytes,
+        index: int,
+        outcomes: dict[int, KafkaError | None],
+        deadline: SlicedDeadline,
+    ) -> None:
+        for slice_s in deadline:
+            try:
+                producer.produce(topic, value, on_delivery=lambda error, _: outcomes.__setitem__(index, error))
+                return
+            except BufferError:
+                producer.poll(slice_s)
+            except KafkaException as raised:
+                if error_of(raised).code() not in _NOT_RETRIABLE:
+                    raise
+                outcomes[index] = error_of(raised)
+                return
+
+    def _rejected(
+        self, messages: Sequence[tuple[PlatformTask, bytes]], outcomes: Mapping[int, KafkaError | None]
+    ) -> dict[int, InvalidValue]:
+        rejected = {}
+        for index, (target, _) in enumerate(messages):
+            error = outcomes.get(index, KafkaError(KafkaError._TIMED_OUT))
+            if error is None:
+                continue
+            translated = _translate(target, error, self._log.last)
+            if isinstance(translated, TaskQueueUnavailable):
+                raise translated
+            rejected[index] = translated
+        return rejected
 
     def _check_partitions(self, topic: str) -> None:
         """Check that the topic's number of partitions is a multiple of its number of taskbrokers.
@@ -123,6 +171,54 @@ class TaskbrokerQueue:
         return self._producer
 
 
+class TaskbrokerQueue:
+    """Implements TaskQueue. Only one thread may use an object.
+
+    Args:
+        tasks: the task to send for each schedule, by the schedule's name.
+    """
+
+    def __init__(self, tasks: Mapping[str, PlatformTask], producer: TaskbrokerProducer, time: Time) -> None:
+        self._tasks, self._producer, self._time = tasks, producer, time
+
+    def send(self, task: DueTask) -> None:
+        target = self._tasks[task.schedule]
+        for rejection in self._producer.send([(target, encode(target, task, self._time.now_ms()))]).values():
+            raise rejection
+
+
+class TaskbrokerDueSink:
+    """Implements DueSink. Only one thread may use an object.
+
+    Args:
+        task_of: returns the task of the platform for the task of a schedule; None if it is not routed to a topic.
+    """
+
+    def __init__(self, task_of: Callable[[str], PlatformTask | None], producer: TaskbrokerProducer, time: Time) -> None:
+        self._task_of, self._producer, self._time = task_of, producer, time
+
+    def send(self, records: Sequence[DueLogRecord], keep_alive: KeepAlive) -> list[Rejected]:
+        now_ms = self._time.now_ms()
+        messages, sent, rejected = [], [], []
+        for record in records:
+            headers = {name: value.decode() for name, value in record.headers}
+            target = self._task_of(headers[TASK_HEADER])
+            if target is None:
+                problem = f"task {headers[TASK_HEADER]!r} has no namespace with a `topic` for the task platform"
+                rejected.append(Rejected(record, problem))
+                continue
+            payload = json.loads(record.value)
+            try:
+                message = _activation(target, headers[ID_HEADER], headers, [payload], now_ms)
+            except (OverflowError, ValueError) as error:
+                rejected.append(Rejected(record, f"the payload can't be encoded as MessagePack: {error}"))
+                continue
+            messages.append((target, message))
+            sent.append(record)
+        found = self._producer.send(messages, keep_alive)
+        return [*rejected, *(Rejected(sent[index], str(error)) for index, error in found.items())]
+
+
 def encode(target: PlatformTask, task: DueTask, now_ms: int) -> bytes:
     """Return the serialized `TaskActivation` of a task. The task's only positional argument is the tick.
 
@@ -136,7 +232,13 @@ def encode(target: PlatformTask, task: DueTask, now_ms: int) -> bytes:
     Args:
         now_ms: the current time. The task expires `expires_s` after it.
     """
-    arguments = {"args": [task.tick.to_wire()], "kwargs": dict(target.arguments)}
+    return _activation(target, task.id, task.headers, [task.tick.to_wire()], now_ms)
+
+
+def _activation(
+    target: PlatformTask, task_id: str, headers: Mapping[str, str], positional: list[object], now_ms: int
+) -> bytes:
+    arguments = {"args": positional, "kwargs": dict(target.arguments)}
     retry_state = RetryState(
         attempts=0,
         max_attempts=target.max_attempts,
@@ -144,12 +246,12 @@ def encode(target: PlatformTask, task: DueTask, now_ms: int) -> bytes:
         at_most_once=True if target.at_most_once else None,
     )
     activation = TaskActivation(
-        id=uuid.UUID(task.id).hex,
+        id=uuid.UUID(task_id).hex,
         application=target.application,
         namespace=target.namespace,
         taskname=target.name,
         parameters_bytes=msgpack.packb(arguments),
-        headers=task.headers,
+        headers=dict(headers),
         retry_state=retry_state,
         processing_deadline_duration=target.processing_deadline_s,
         expires=target.expires_s,

@@ -1,18 +1,34 @@
 """Collects the records of ticks, and appends them with the position to a partition of due records."""
 
+import logging
 from collections.abc import Iterable
 
 from clocksvc.interfaces.due_log import DueLog, DueLogRecord
+from clocksvc.interfaces.due_sink import DueSink
 from clocksvc.interfaces.tick_log import KeepAlive
-from clocksvc.schedules.due_log import Position, chained, is_missed, position_record
+from clocksvc.schedules.due_log import (
+    Position,
+    accepted_record,
+    chained,
+    is_missed,
+    position_record,
+    rejected_record,
+)
+
+logger = logging.getLogger("clocksvc.scheduler")
 
 MAX_RECORDS = 20_000
 """The largest transaction. It bounds memory, and the time in which brokers must have acknowledged all records. A tick
 with more records has several transactions, and only the last one has the position: a new owner passes over the rest."""
+TASKS = 500
+"""With a sink, a tick with more tasks is sent in parts of this size, and the ids of each part are appended: a new owner
+does not send them again."""
 
 
 class DueAppender:
     """Appends for one term of an owner. It is not used again after an error.
+
+    With a sink, due records go there. The position, and missed runs, are appended once the sink has accepted them.
 
     Attributes:
         newest_missed: the offset of the newest record of a missed run, which begins the chain; None if there is none.
@@ -27,10 +43,12 @@ class DueAppender:
         end: int,
         newest_missed: int | None,
         keep_alive: KeepAlive,
+        sink: DueSink | None = None,
     ) -> None:
-        self._clock, self._due_log, self._keep_alive = clock, due_log, keep_alive
+        self._clock, self._due_log, self._keep_alive, self._sink = clock, due_log, keep_alive, sink
         self._end = end
         self._records: list[DueLogRecord] = []
+        self._tasks: list[DueLogRecord] = []
         self.newest_missed = newest_missed
         self.failed = False
         self.produce_s = self.commit_s = 0.0
@@ -38,13 +56,13 @@ class DueAppender:
     @property
     def pending(self) -> int:
         """The number of records that are not appended yet."""
-        return len(self._records)
+        return len(self._records) + len(self._tasks)
 
     def add(self, records: Iterable[DueLogRecord]) -> tuple[int, int]:
         """Add the records of a tick, and return how many are due and how many are missed runs.
 
         Raises:
-            The errors of `DueLog.append`: a large tick is appended in parts.
+            The errors of `DueLog.append` and of `DueSink.send`: a large tick is appended in parts.
         """
         due = missed = 0
         for record in records:
@@ -52,21 +70,49 @@ class DueAppender:
                 self._append(None)
             if is_missed(record):
                 missed += 1
-                record = chained(record, self.newest_missed)
-                # A transaction begins exactly at the known end, otherwise it is not committed.
-                self.newest_missed = self._end + len(self._records)
-            else:
-                due += 1
-            self._records.append(record)
+                self._add_missed(record)
+                continue
+            due += 1
+            if self._sink is None:
+                self._records.append(record)
+                continue
+            self._tasks.append(record)
+            if len(self._tasks) >= TASKS:
+                accepted = accepted_record(self._clock, self._tasks)
+                self._send(self._sink)
+                self._records.append(accepted)
+                self._append(None)
         return due, missed
 
     def commit(self, tick_ms: int) -> None:
         """Append what was added, and the position.
 
         Raises:
-            The errors of `DueLog.append`.
+            The errors of `DueLog.append` and of `DueSink.send`.
         """
+        if self._sink is not None and self._tasks:
+            self._send(self._sink)
         self._append(position_record(self._clock, Position(tick_ms, self.newest_missed)))
+
+    def _add_missed(self, record: DueLogRecord) -> None:
+        # A transaction begins exactly at the known end, otherwise it is not committed.
+        offset = self._end + len(self._records)
+        self._records.append(chained(record, self.newest_missed))
+        self.newest_missed = offset
+
+    def _send(self, sink: DueSink) -> None:
+        tasks, self._tasks = self._tasks, []
+        try:
+            rejected = sink.send(tasks, self._keep_alive)
+        except BaseException:
+            self.failed = True
+            raise
+        for record, problem in rejected:
+            logger.error(
+                "schedule %s of clock %s is recorded as missed, because its task is rejected: %s",
+                *(record.key.decode(), self._clock, problem),
+            )
+            self._add_missed(rejected_record(self._clock, record))
 
     def _append(self, position: DueLogRecord | None) -> None:
         try:

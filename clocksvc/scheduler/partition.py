@@ -24,6 +24,7 @@ from clocksvc.errors import (
 )
 from clocksvc.interfaces.compacted_topic import CompactedTopic, TableRecord
 from clocksvc.interfaces.due_log import DueLog
+from clocksvc.interfaces.due_sink import DueSink
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.schedule_writer import ScheduleWriter
 from clocksvc.interfaces.tick_source import TickSource
@@ -67,6 +68,7 @@ class SchedulePartition:
         schedules: opens the topic of schedules for the table. It is called in the constructor, and after an unexpected
             error.
         due_log: the partition of due records.
+        sink: where due records go instead; the due log then has positions and missed runs only. None for the due log.
         writer: writes the partition of schedules.
         ticks: the clock's ticks.
         on_state: called in the thread of `step` after `state` or `lost` has changed. It must not block.
@@ -83,13 +85,14 @@ class SchedulePartition:
         writer: ScheduleWriter,
         ticks: TickSource,
         time: Time,
+        sink: DueSink | None = None,
         on_state: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
     ) -> None:
         self.number = number
         self.wake = threading.Event()
         self._spec, self._schedules, self._due_log, self._writer = spec, schedules, due_log, writer
-        self._ticks, self._time, self._on_state = ticks, time, on_state
+        self._ticks, self._time, self._on_state, self._sink = ticks, time, on_state, sink
         self._backoff, self._lines = backoff or Backoff(CONNECTION), RepeatedLines(logger)
         self._lock = threading.Lock()
         self._state = PartitionState.LOADING
@@ -281,7 +284,15 @@ class SchedulePartition:
     def _begin_term(self) -> None:
         clock, number = self._spec.clock, self.number
         term = self._term = OwnerTerm(
-            clock, number, self._table, self._due_log, self._ticks, self._time, self._figures, self._rejected
+            clock,
+            number,
+            self._table,
+            self._due_log,
+            self._ticks,
+            self._time,
+            self._figures,
+            self._rejected,
+            self._sink,
         )
         try:
             term.begin()

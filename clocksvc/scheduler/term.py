@@ -12,6 +12,7 @@ from clocksvc.client.consumer.compacted_table import CompactedTable
 from clocksvc.clock import boundary
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.interfaces.due_log import DueLog
+from clocksvc.interfaces.due_sink import DueSink
 from clocksvc.interfaces.tick_consumer import MAX_CLOCK_SKEW_MS, TickWithOffset
 from clocksvc.interfaces.tick_log import LogBounds
 from clocksvc.interfaces.tick_source import TickSource
@@ -27,6 +28,8 @@ logger = logging.getLogger("clocksvc.scheduler")
 
 MAX_TICKS = 100
 """How many ticks of a backlog are handled in one step."""
+MAX_STEP_S = 5.0
+"""A step begins no further tick of a backlog after this time, for example because a task queue is slow."""
 COMMIT_RECORDS = 5_000
 """In a backlog, the records of several ticks share a transaction of about this size."""
 READ_TIMEOUT_S = 3.0
@@ -63,6 +66,7 @@ class OwnerTerm:
         number: the number of the partition.
         table: the schedules of the partition, loaded. The caller reports its changes to `change`.
         rejected: keys of due records that brokers rejected in the term before. They are recorded as missed runs.
+        sink: where due records go instead of the due log.
         keep_alive: called about once a second while this object waits for Kafka.
     """
 
@@ -76,11 +80,13 @@ class OwnerTerm:
         time: Time,
         figures: TickFigures,
         rejected: Collection[bytes | None] = (),
+        sink: DueSink | None = None,
         keep_alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock, self._number, self._table = clock, number, table
         self._due_log, self._ticks, self._time = due_log, ticks, time
         self._figures, self._rejected, self._keep_alive = figures, frozenset(rejected), keep_alive
+        self._sink = sink
         self._wheel: ScheduleWheel | None = None
         self._reader = DueLogReader()
         self._appender: DueAppender | None = None
@@ -126,7 +132,7 @@ class OwnerTerm:
         bounds = self._due_log.bounds(self._keep_alive)
         self._reader = read_due_log(self._due_log, bounds, self._keep_alive)
         self._appender = DueAppender(
-            self._clock, self._due_log, bounds.end, self._reader.newest_missed, self._keep_alive
+            self._clock, self._due_log, bounds.end, self._reader.newest_missed, self._keep_alive, self._sink
         )
         position = self._reader.position
         begin_ms = self._first_position(bounds) if position is None else position.tick_ms
@@ -146,7 +152,7 @@ class OwnerTerm:
 
         Raises:
             TableUnavailable, and the errors of TickSource: nothing has changed, call again later.
-            The errors of `DueLog.append`: the term has ended.
+            The errors of `DueLog.append` and of `DueSink.send`: the term has ended.
         """
         if self._position_ms is None and not self._begin_at_first_tick():
             return False
@@ -161,13 +167,17 @@ class OwnerTerm:
         # Everything that was acknowledged before these ticks counts.
         self._table.read_to_end(self._number, READ_TIMEOUT_S)
         newest_ms = max(found[-1].tick.at_ms, self._ticks.newest(self._clock) or 0)
+        handled = 0
         for one in found:
             self._handle(one, newest_ms)
+            handled += 1
+            if self._time.monotonic() - began >= MAX_STEP_S:
+                break
         self._commit()
         if figures.due > due:
             figures.produce_s, figures.commit_s = appender.produce_s - produced_s, appender.commit_s - committed_s
             figures.decide_s = self._time.monotonic() - began - figures.produce_s - figures.commit_s
-        return len(found) == MAX_TICKS
+        return handled < len(found) or handled == MAX_TICKS
 
     # -- where to begin -----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ The records of missed runs are a chain: each has the offset of the one before it
 newest one. So they are found without reading the due records between them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,13 +18,19 @@ from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import UnreadableRecord
 from clocksvc.interfaces.due_log import DueLogRecord
 from clocksvc.interfaces.schedule_topics import POSITION_KEY
-from clocksvc.interfaces.task_queue import CLOCK_HEADER, DUE_HEADER, ID_HEADER, TICK_HEADER, repeatable_id
+from clocksvc.interfaces.task_queue import (
+    CLOCK_HEADER,
+    DUE_HEADER,
+    ID_HEADER,
+    SCHEDULE_HEADER,
+    TASK_HEADER,
+    TICK_HEADER,
+    repeatable_id,
+)
 from clocksvc.schedules.wheel import Due, DueAtTick, Missed, Reason
 
-SCHEDULE_HEADER = "clocksvc-schedule"
-TASK_HEADER = "clocksvc-task"
 PREVIOUS_HEADER = "clocksvc-previous-missed"
-MISSED, POSITION = "missed", "position"
+MISSED, POSITION, ACCEPTED = "missed", "position", "accepted"
 FORMAT = 1
 _POSITION_KEY = POSITION_KEY.encode()
 
@@ -78,6 +84,26 @@ def missed_record(clock: str, missed: Missed, tick_ms: int) -> DueLogRecord:
         TICK_HEADER: to_rfc3339(tick_ms),
     }
     return DueLogRecord(missed.key, msgspec.json.encode(value), _encoded(headers))
+
+
+def rejected_record(clock: str, due: DueLogRecord) -> DueLogRecord:
+    """Return the record of a due time whose task a task queue rejects."""
+    headers = dict(due.headers)
+    due_ms, tick_ms = (parse_timestamp(name, headers[name].decode()) for name in (DUE_HEADER, TICK_HEADER))
+    return missed_record(clock, Missed(due_ms, due_ms, due.key, 1, Reason.REJECTED), tick_ms)
+
+
+def accepted_record(clock: str, due: Sequence[DueLogRecord]) -> DueLogRecord:
+    """Return the record of due records that a task queue has accepted, but whose tick has more of them.
+
+    Args:
+        due: at least one. The last one is of the latest tick.
+    """
+    ids = [dict(one.headers)[ID_HEADER].decode() for one in due]
+    value = {"format": FORMAT, "clock": clock, "ids": ids}
+    headers = [(TYPE_HEADER, ACCEPTED.encode()), (CLOCK_HEADER, clock.encode())]
+    tick = (TICK_HEADER, dict(due[-1].headers)[TICK_HEADER])
+    return DueLogRecord(due[-1].key, msgspec.json.encode(value), [*headers, tick])
 
 
 def position_record(clock: str, position: Position) -> DueLogRecord:
@@ -171,7 +197,7 @@ class DueLogReader:
         """Read the next record, in the order of offsets.
 
         Raises:
-            UnreadableRecord: it is a position that this version can't read. The owner must not begin.
+            UnreadableRecord: this version can't read a position or a list of accepted tasks. The owner must not begin.
         """
         found = dict(headers)
         if found.get(TYPE_HEADER) == POSITION.encode():
@@ -182,8 +208,11 @@ class DueLogReader:
         if found.get(TYPE_HEADER) == MISSED.encode():
             self.newest_missed = offset
         record_id, tick = found.get(ID_HEADER), found.get(TICK_HEADER)
-        if record_id is not None and tick is not None:
-            self.sent_ids.add(record_id.decode())
+        ids = [] if record_id is None else [record_id.decode()]
+        if found.get(TYPE_HEADER) == ACCEPTED.encode():
+            ids = _fields(value)["ids"]
+        if ids and tick is not None:
+            self.sent_ids.update(ids)
             self._sent_upto_ms = max(self._sent_upto_ms, parse_timestamp(TICK_HEADER, tick.decode()))
 
     def unsent(self, records: Iterable[DueLogRecord], tick_ms: int) -> Iterator[DueLogRecord]:

@@ -7,13 +7,15 @@ import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clocksvc.clock.log_owner import Installation, LogOwner, confirm_store
 from clocksvc.clock.logs import group_by_log, log_of
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import InvalidValue
+from clocksvc.interfaces.due_sink import DueSink
 from clocksvc.interfaces.outbox import OutboxTopic
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
@@ -54,10 +56,16 @@ from clocksvc.service.schedules_state import SchedulesView
 from clocksvc.service.tick_feed import TickFeed
 from clocksvc.settings import Settings
 
+if TYPE_CHECKING:
+    from clocksvc.kafka.taskbroker import TaskbrokerProducer
+
 logger = logging.getLogger("clocksvc.service")
 
 LEAVE_S = 10.0
 """How long `Service.stop` waits for all leaders together to release their leases, and then for the feeds to end."""
+
+_TASKS = 1_000
+"""For how many tasks of schedules the routes are remembered."""
 
 SWITCH_INTERVAL_S = 0.0001
 """The interval at which CPython switches between threads. With its default of 5 ms, a clock would wait about a dozen
@@ -159,8 +167,13 @@ def open_schedule_partition(
     ticks: TickSource,
     time: Time,
     on_state: Callable[[], None],
+    sink: DueSink | None,
 ) -> SchedulePartition:
-    """Return one partition of a clock's schedules. The caller runs it, and closes it."""
+    """Return one partition of a clock's schedules. The caller runs it, and closes it.
+
+    Args:
+        sink: where due schedules go instead of the topic of due records; None for the topic.
+    """
     kafka = settings.kafka_settings()
     return SchedulePartition(
         spec,
@@ -170,6 +183,7 @@ def open_schedule_partition(
         writer=KafkaScheduleWriter(spec.topic, number, kafka, time),
         ticks=ticks,
         time=time,
+        sink=sink,
         on_state=on_state,
     )
 
@@ -256,7 +270,25 @@ def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time:
     # Imported here, because it needs the packages of the extra `taskbroker`.
     from clocksvc.kafka.taskbroker import TaskbrokerQueue
 
-    return TaskbrokerQueue(tasks, settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)
+    return TaskbrokerQueue(tasks, _taskbroker_producer(settings, time), time)
+
+
+def open_taskbroker_sink(settings: Settings, time: Time) -> DueSink:
+    """Return Sentry's task platform as a sink of due schedules, for one thread. It connects when one is due.
+
+    Raises:
+        SettingsError: the packages for the task platform are not installed.
+    """
+    from clocksvc.kafka.taskbroker import TaskbrokerDueSink
+
+    task_of = lru_cache(_TASKS)(settings.platform_task_of_schedule)
+    return TaskbrokerDueSink(task_of, _taskbroker_producer(settings, time), time)
+
+
+def _taskbroker_producer(settings: Settings, time: Time) -> "TaskbrokerProducer":
+    from clocksvc.kafka.taskbroker import TaskbrokerProducer
+
+    return TaskbrokerProducer(settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)
 
 
 class _Leaders:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from clocksvc.errors import ClocksvcError, InvalidValue, SchedulesMisconfigured
+from clocksvc.interfaces.due_sink import DueSink, SinkKind
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import CONNECTION, Backoff
@@ -119,16 +120,20 @@ class ScheduleService:
 
     Args:
         address: the URL by which other processes reach this process.
+        open_celery_sink: returns the sink of clocks whose schedules go to Celery. All threads use it.
 
     Raises:
         InvalidValue: no clock has schedules.
+        SettingsError: schedules go to the task platform, but its packages are not installed.
     """
 
-    def __init__(self, settings: Settings, address: str) -> None:
+    def __init__(self, settings: Settings, address: str, open_celery_sink: Callable[[Settings], DueSink]) -> None:
         specs, time = settings.schedules_specs(), SystemTime()
         if not specs:
             wanted = "wanted at least one clock with the section `schedules`, such as {partitions: 8}"
             raise InvalidValue("clocks", sorted(settings.clocks), wanted)
+        kinds = {spec.sink for spec in specs.values()}
+        self._celery = open_celery_sink(settings) if SinkKind.CELERY in kinds else None
         self._ticks = bootstrap.open_ticks(settings, specs, time)
         replica_name = f"{bootstrap.holder_name()} {bootstrap.new_id()[:8]}"
         self.clocks: Mapping[str, ScheduledClock] = {
@@ -139,7 +144,8 @@ class ScheduleService:
         self, settings: Settings, spec: SchedulesSpec, replica_name: str, address: str, time: Time
     ) -> ScheduledClock:
         def open_partition(number: int) -> PartitionThread:
-            partition = bootstrap.open_schedule_partition(settings, spec, number, self._ticks, time, replica.wake)
+            sink = self._sink(settings, spec, time)
+            partition = bootstrap.open_schedule_partition(settings, spec, number, self._ticks, time, replica.wake, sink)
             return PartitionThread(partition, spec.clock, time)
 
         replica = SchedulerReplica(
@@ -153,6 +159,11 @@ class ScheduleService:
             new_id=bootstrap.new_id,
         )
         return ScheduledClock(spec, replica, partial(bootstrap.ensure_schedule_topics, settings, spec, time), time)
+
+    def _sink(self, settings: Settings, spec: SchedulesSpec, time: Time) -> DueSink | None:
+        if spec.sink is SinkKind.TASKBROKER:
+            return bootstrap.open_taskbroker_sink(settings, time)
+        return self._celery if spec.sink is SinkKind.CELERY else None
 
     @property
     def readiness_error(self) -> str:

@@ -23,6 +23,7 @@ from clocksvc.settings.tasks import (
     TaskbrokerSettings,
     TickTaskSettings,
     check_route_names,
+    sink_errors,
     taskbroker_errors,
 )
 from clocksvc.settings.tick_log import TickLogSettings, tick_log_errors, tick_log_topics
@@ -78,6 +79,8 @@ class Settings(Section):
         errors += schedules_errors(tick_log_topics(self.tick_log), self.clocks)
         tasks = {name: clock.tasks for name, clock in self.clocks.items()}
         errors += taskbroker_errors(self.taskbroker, self.routes(), tasks)
+        sinks = {name: clock.schedules.sink for name, clock in self.clocks.items() if clock.schedules is not None}
+        errors += sink_errors(self.taskbroker, self.routes(), sinks)
         raise_errors(errors)
         return self
 
@@ -98,7 +101,7 @@ class Settings(Section):
     def schedules_specs(self) -> dict[str, SchedulesSpec]:
         """Return the schedules of each clock that has some, by the clock's name."""
         return {
-            name: SchedulesSpec(name, clock.schedules.partitions)
+            name: SchedulesSpec(name, clock.schedules.partitions, clock.schedules.sink)
             for name, clock in self.clocks.items()
             if clock.schedules is not None
         }
@@ -130,6 +133,13 @@ class Settings(Section):
             at_most_once=task.at_most_once,
             on_exhaustion=OnExhaustion(task.on_exhaustion),
         )
+
+    def platform_task_of_schedule(self, task: str) -> PlatformTask | None:
+        """Return what is sent to the task platform for a schedule's task; None if the task has no route to a topic.
+
+        A schedule has a namespace and a name, such as `uptime.check`. The worker has them in the same way.
+        """
+        return self.platform_task(TickTaskSettings(task=task.rpartition(".")[2], name=task))
 
     def kafka_settings(self) -> dict[str, str]:
         """Return the user's settings for every Kafka client, with secrets in plain text."""

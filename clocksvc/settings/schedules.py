@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pydantic import field_validator, model_validator
 
+from clocksvc.interfaces.due_sink import SinkKind
 from clocksvc.interfaces.schedule_topics import MAX_PARTITIONS, due_topic, schedule_topic
 from clocksvc.settings.fields import FieldError, Port, Section, Text, raise_errors
 
@@ -14,9 +15,13 @@ _ANY_PORT, _LAST_PORT = 0, 65_535
 
 
 class SchedulesSettings(Section):
-    """The schedules of a clock. `partitions` is the number of partitions of both of their topics."""
+    """The schedules of a clock. `partitions` is the number of partitions of both of their topics.
+
+    Due schedules go to the topic of due records, to Celery queues, or to the task platform, as `sink` says.
+    """
 
     partitions: int = 8
+    sink: SinkKind = SinkKind.TOPIC
 
     @field_validator("partitions")
     @classmethod

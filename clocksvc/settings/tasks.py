@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from clocksvc.errors import InvalidValue
+from clocksvc.interfaces.due_sink import SinkKind
 from clocksvc.interfaces.schedule import EachTick, Schedule, parse_catch_up
 from clocksvc.interfaces.task_routes import Routes, worker_namespace
 from clocksvc.settings.fields import FieldError, Secret, Section, Text, WholeSeconds, raise_errors, suggestion
@@ -214,6 +215,19 @@ def taskbroker_errors(
     for topic in taskbroker.replicas.keys() - set(topics):
         wanted = f"wanted a topic of a namespace or an override{suggestion(topic, topics)}"
         yield FieldError(("taskbroker", "replicas", topic), wanted)
+
+
+def sink_errors(taskbroker: TaskbrokerSettings, routes: Routes, sinks: Mapping[str, SinkKind]) -> Iterator[FieldError]:
+    """Find clocks whose schedules go to the task platform although the tasks have no topic or no application."""
+    for clock, sink in sinks.items():
+        if sink is not SinkKind.TASKBROKER:
+            continue
+        if not routes.topics():
+            wanted = "wanted a namespace with a `topic` of the task platform"
+            yield FieldError(("clocks", clock, "schedules", "sink"), wanted, sink.value)
+        elif taskbroker.application is None:
+            wanted = f"wanted the application's name, because the schedules of clock {clock!r} go to the task platform"
+            yield FieldError(("taskbroker", "application"), wanted, None)
 
 
 def _duration_errors(section: NamespaceSettings | TickTaskSettings) -> Iterator[FieldError]:

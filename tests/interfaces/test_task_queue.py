@@ -24,7 +24,7 @@ from clocksvc.interfaces.task_queue import (
 )
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka.taskbroker import TaskbrokerQueue
+from clocksvc.kafka.taskbroker import TaskbrokerProducer, TaskbrokerQueue
 from clocksvc.kafka.topics import KafkaTopics
 from tests.system.installation import create_topic
 from tests.unit.jobs.dispatcher_fixture import RecordingTaskQueue
@@ -100,7 +100,8 @@ def over_kafka(bootstrap: str, topic: str) -> Implementation:
 
     def queue(servers: str, timeout_s: float) -> TaskbrokerQueue:
         settings = {"bootstrap.servers": servers}
-        return TaskbrokerQueue(tasks, {}, KafkaTopics(settings), settings, SystemTime(), timeout_s)
+        producer = TaskbrokerProducer({}, KafkaTopics(settings), settings, SystemTime(), timeout_s)
+        return TaskbrokerQueue(tasks, producer, SystemTime())
 
     def received() -> list[Received]:
         consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "worker"})

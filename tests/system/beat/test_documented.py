@@ -35,7 +35,7 @@ def commands(text: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The app and the configuration of the document."""
-    first, on_tick, duplicates, _ = blocks(DOCUMENT, "python")
+    first, on_tick, duplicates, _, _ = blocks(DOCUMENT, "python")
     health = re.search(r"`(clocksvc\.celery\.add_health_file\(app\))`", DOCUMENT)
     assert health is not None
     parts = [first, on_tick, duplicates, "mark_missed_before = print", f"import clocksvc.celery\n{health[1]}"]

@@ -20,9 +20,10 @@ from confluent_kafka import Consumer, TopicPartition
 from sentry_protos.taskbroker.v1.taskbroker_pb2 import TaskActivation
 
 from clocksvc.clock.tick import Tick
-from clocksvc.clock.time_format import to_rfc3339
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.time import SystemTime
+from clocksvc.schedules.due_log import due_id
 from clocksvc.service import bootstrap as composition
 from clocksvc.settings import Settings, settings_from
 from clocksvc.settings.tasks import TickTaskSettings
@@ -31,6 +32,7 @@ from tests.system.beat.minimal_taskbroker import MinimalTaskbroker
 from tests.system.docs.blocks import blocks
 from tests.system.installation import create_topic
 from tests.unit.jobs.dispatcher_fixture import MINUTE, START_MIN, DispatcherFixture
+from tests.unit.scheduler.partition_fixture import CLOCK, PartitionFixture
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.path
@@ -54,6 +56,9 @@ def mark_missed_before(time, region, key):
 
 def send_invoices(time, key):
     noted("send_invoices", time, key=key)
+
+def check(url, time, key):
+    noted("check", time, url=url, key=key)
 """
 """The user's functions: they record each call. One tick's task fails in its first attempt, one in every attempt."""
 
@@ -151,6 +156,29 @@ def test_the_worker_follows_the_retry_state(platform: Platform, bootstrap: str) 
     assert [call["attempt"] for call in platform.calls(FAILING)] == [0, 1, 2]
     (dead,) = _records(bootstrap, f"{platform.settings.routes().topics()[0]}-dlq")
     assert (dead.headers["clocksvc-tick"], dead.headers["clocksvc-id"]) == (FAILING, platform.calls(FAILING)[0]["key"])
+
+
+def test_a_schedule_that_is_due_is_a_task(platform: Platform) -> None:
+    """The sink `taskbroker`: the worker runs the function of the schedule's task with its payload, once for each id."""
+    topic = platform.settings.routes().topics()[0]
+    data = {
+        "kafka": {"bootstrap.servers": platform.settings.kafka_settings()["bootstrap.servers"]},
+        "clocks": {"checkins": {"topics": ["t"], "group": "g", "schedules": {"sink": "taskbroker"}}},
+        "namespaces": {"uptime": {"topic": topic}},
+        "taskbroker": {"application": "shop"},
+    }
+    partition = PartitionFixture(sink=composition.open_taskbroker_sink(settings_from(data), SystemTime()))
+    partition.put("monitor-17", payload={"url": "https://example.org"})
+    owner = partition.owner()
+    partition.tick(2)
+    partition.run(owner)
+
+    for time in ("2026-11-22T12:01:00Z", "2026-11-22T12:02:00Z"):
+        platform.wait_for("check", time, "given", "completed")
+        (call,) = platform.calls(time)
+        assert call["url"] == "https://example.org"
+        assert call["key"] == due_id(CLOCK, "monitor-17", parse_timestamp("time", time))
+    assert partition.positions()[-1] == "12:02"
 
 
 def test_a_refused_duplicate_is_not_delivered_again(platform: Platform) -> None:

@@ -115,6 +115,11 @@ JUDGED = {
         "python",
         "worker.py",
     ): "tests/system/beat/test_task_worker.py::test_the_worker_follows_the_retry_state",
+    (
+        "docs/jobs.md",
+        "python",
+        "uptime_app.py",
+    ): "tests/system/beat/test_due_schedules.py::test_a_worker_runs_due_schedules",
     ("docs/jobs.md", "python", None): "tests/system/beat/test_documented.py::test_every_command_is_valid",
     (
         "docs/quick-start.md",

@@ -15,7 +15,7 @@ from clocksvc.errors import InvalidValue, TaskQueueUnavailable
 from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka.taskbroker import CHECK_EVERY_S, TaskbrokerQueue
+from clocksvc.kafka.taskbroker import CHECK_EVERY_S, TaskbrokerProducer, TaskbrokerQueue
 from clocksvc.kafka.topics import KafkaTopics
 from tests.system.installation import create_topic, wall_ms
 from tests.waiting import eventually
@@ -49,7 +49,8 @@ class TaskTopic:
         settings = {"bootstrap.servers": bootstrap or self.bootstrap}
         counts: Mapping[str, int] = {} if replicas is None else {self.topic: replicas}
         tasks = {"e": PlatformTask(self.topic, "shop", "ingest", "shop.close", 10)}
-        return TaskbrokerQueue(tasks, counts, KafkaTopics(settings), settings, self.time, timeout_s)
+        producer = TaskbrokerProducer(counts, KafkaTopics(settings), settings, self.time, timeout_s)
+        return TaskbrokerQueue(tasks, producer, self.time)
 
     def records(self, count: int) -> list[Message]:
         """All records of the topic, in no order across partitions; asserts that there are `count`."""
@@ -163,7 +164,8 @@ def test_a_task_that_is_too_large_is_not_retried(task_topic: TaskTopic) -> None:
     """It must not delay others."""
     settings = {"bootstrap.servers": task_topic.bootstrap, "message.max.bytes": "1000"}
     task = PlatformTask(task_topic.topic, "shop", "ingest", "x" * 2000, 10)
-    queue = TaskbrokerQueue({"e": task}, {}, KafkaTopics(settings), settings, task_topic.time)
+    producer = TaskbrokerProducer({}, KafkaTopics(settings), settings, task_topic.time)
+    queue = TaskbrokerQueue({"e": task}, producer, task_topic.time)
 
     with pytest.raises(InvalidValue, match="the topic rejects the record"):
         queue.send(due_task(0))

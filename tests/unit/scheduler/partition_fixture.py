@@ -8,6 +8,7 @@ from typing import Any
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.interfaces.compacted_topic import Polled
+from clocksvc.interfaces.due_sink import DueSink
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.tick_consumer import TickWithOffset
 from clocksvc.memory.compacted_topic import MemoryCompactedTopic, MemoryTopicReader
@@ -88,6 +89,7 @@ class PartitionFixture:
 
     time: ManualTime = field(default_factory=lambda: ManualTime("2026-11-22T12:00:00Z"))
     ticks: Ticks = field(default_factory=Ticks)
+    sink: DueSink | None = None
 
     def __post_init__(self) -> None:
         self.topic = MemoryCompactedTopic(f"{CLOCK}-schedules", 1)
@@ -106,6 +108,7 @@ class PartitionFixture:
             writer=MemoryScheduleWriter(self.writers),
             ticks=self.ticks,
             time=self.time,
+            sink=self.sink,
         )
 
     def owner(self) -> SchedulePartition:

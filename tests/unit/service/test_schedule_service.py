@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from clocksvc.celery.due_sink import open_celery_sink
 from clocksvc.errors import InvalidValue, SchedulesMisconfigured, SchedulesUnavailable
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.scheduler.partition_state import PartitionState
@@ -145,4 +146,4 @@ def test_a_clock_that_leaves_starts_no_replica(scheduled: Parts) -> None:
 def test_a_configuration_without_schedules_is_an_error() -> None:
     """The error says which section is missing."""
     with pytest.raises(InvalidValue, match="wanted at least one clock with the section `schedules`"):
-        ScheduleService(settings_from(MINIMAL), "http://localhost:8081")
+        ScheduleService(settings_from(MINIMAL), "http://localhost:8081", open_celery_sink)

@@ -6,6 +6,7 @@ import pytest
 
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.errors import SettingsError
+from clocksvc.interfaces.due_sink import SinkKind
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.settings import advertised_address, load, settings_from
 from tests.unit.settings.sample_config import CLOCK, MINIMAL, loaded, problems_of, with_clock, with_section
@@ -76,12 +77,12 @@ def test_schedules_have_two_topics() -> None:
     """Only clocks with a section `schedules` have some; an empty section has the defaults."""
     settings = settings_from(
         {"clocks": {"plain": CLOCK, "checkins": {**CLOCK, "schedules": {}}, "bills": {**CLOCK, "schedules": None}}},
-        {"CLOCKSVC_CLOCKS__BILLS__SCHEDULES__PARTITIONS": "256"},
+        {"CLOCKSVC_CLOCKS__BILLS__SCHEDULES__PARTITIONS": "256", "CLOCKSVC_CLOCKS__BILLS__SCHEDULES__SINK": "celery"},
     )
 
     assert settings.schedules_specs() == {
         "checkins": SchedulesSpec("checkins", 8),
-        "bills": SchedulesSpec("bills", 256),
+        "bills": SchedulesSpec("bills", 256, SinkKind.CELERY),
     }
     assert SchedulesSpec("bills", 1).topic == "bills-schedules"
     assert SchedulesSpec("bills", 1).due_topic == "bills-due"

@@ -55,7 +55,7 @@ DOCUMENT: dict[str, Any] = {
             "hold_after": "2m",
             "heartbeat": {"every": "30s", "key": "k", "payload": "p"},
             "recent_ticks": "7d",
-            "schedules": {"partitions": 8},
+            "schedules": {"partitions": 8, "sink": "topic"},
         },
         "bills": {"topics": ["bills"], "group": "billing", "heartbeat": None},
     },

@@ -195,3 +195,36 @@ def test_an_invalid_value_is_rejected_by_name(sections: dict[str, Any], problem:
     (message,) = problems_of(configured(**sections))
 
     assert message.startswith(problem)
+
+
+SCHEDULES = {"clocks": {"checkins": {**CLOCK, "schedules": {"sink": "taskbroker"}}}}
+
+
+def test_a_schedules_task_goes_to_the_topic_of_its_namespace() -> None:
+    """Its last part is the task's name for the worker, and the rest its namespace. Without a topic there is no task."""
+    settings = settings_from(configured(**SCHEDULES))
+
+    wanted = PlatformTask("taskworker-ingest", "shop", "ingest.errors", "close", 10, None)
+    assert settings.platform_task_of_schedule("ingest.errors.close") == wanted
+    assert settings.platform_task_of_schedule("billing.close") is None
+    assert settings.platform_task_of_schedule("uptime.check") is None
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        (
+            {"namespaces": {}},
+            "clocks.checkins.schedules.sink: 'taskbroker' is not valid: wanted a namespace with a `topic`",
+        ),
+        (
+            {"taskbroker": {}},
+            "taskbroker.application: null is not valid: wanted the application's name, because the schedules",
+        ),
+    ],
+)
+def test_schedules_on_the_platform_need_a_route(sections: dict[str, Any], problem: str) -> None:
+    """When the process starts, and not at the first tick."""
+    (found,) = problems_of(configured(**SCHEDULES, **sections))
+
+    assert problem in found
