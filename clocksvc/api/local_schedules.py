@@ -35,7 +35,7 @@ from clocksvc.errors import ClocksvcError, InvalidValue
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.time import Time
 from clocksvc.scheduler import commands
-from clocksvc.scheduler.commands import Written
+from clocksvc.scheduler.commands import Deleted, Written
 from clocksvc.scheduler.owned import OwnedPartition
 from clocksvc.schedules.schedule import Schedule
 from clocksvc.schedules.schedule_json import SchedulePage
@@ -103,7 +103,7 @@ class LocalSchedules:
         parsed = await asyncio.to_thread(self._parse_all, lines)
         of_partition: defaultdict[int, list[int]] = defaultdict(list)
         for number, one in enumerate(parsed):
-            if isinstance(one, Schedule):
+            if not isinstance(one, Problem):
                 of_partition[partition_of_id(self.spec, lines[number].schedule_id)].append(number)
         results = [
             failed_line(line.schedule_id, one) if isinstance(one, Problem) else LineResult(b"")
@@ -142,28 +142,34 @@ class LocalSchedules:
                 break
         return MissedPage(runs[:limit], len(runs) > limit or before is not None)
 
-    async def _written(self, partition: int, chunk: list[tuple[str, Schedule]]) -> list[LineResult]:
-        """Write schedules of one partition in one transaction."""
+    async def _written(self, partition: int, chunk: list[tuple[str, Schedule | None]]) -> list[LineResult]:
+        """Write and delete schedules of one partition in one transaction."""
         try:
-            written = await self._call(partition, lambda owned: commands.put_many(owned, chunk), writes=True)
+            written = await self._call(partition, lambda owned: commands.write_many(owned, chunk), writes=True)
         except Problem as problem:
             return [failed_line(schedule_id, problem) for schedule_id, _ in chunk]
         return [LineResult(_written_line(partition, one)) for one in written]
 
     def _parse(self, schedule_id: str, body: bytes) -> Schedule:
         found_id, schedule = commands.parse(body, self._interval_ms, self._time.now_ms())
-        if found_id not in (None, schedule_id):
-            raise InvalidValue("id", found_id, f"wanted {schedule_id!r}, as in the path, or no id")
+        self._check_id(schedule_id, found_id)
         return schedule
 
-    def _parse_all(self, lines: Sequence[ScheduleLine]) -> list[Schedule | Problem]:
+    def _parse_all(self, lines: Sequence[ScheduleLine]) -> list[Schedule | Problem | None]:
         return [self._parse_line(line) for line in lines]
 
-    def _parse_line(self, line: ScheduleLine) -> Schedule | Problem:
+    def _parse_line(self, line: ScheduleLine) -> Schedule | Problem | None:
         try:
-            return self._parse(line.schedule_id, line.text)
+            found_id, schedule = commands.parse_change(line.text, self._interval_ms, self._time.now_ms())
+            self._check_id(line.schedule_id, found_id)
         except InvalidValue as error:
             return as_problem(self.spec, 0, error)
+        return schedule
+
+    @staticmethod
+    def _check_id(schedule_id: str, found_id: object) -> None:
+        if found_id not in (None, schedule_id):
+            raise InvalidValue("id", found_id, f"wanted {schedule_id!r}, as in the path, or no id")
 
     async def _call(self, partition: int, command: Callable[[OwnedPartition], T], *, writes: bool = False) -> T:
         """Run a command in the thread of a partition.
@@ -187,6 +193,8 @@ class LocalSchedules:
             raise as_problem(self.spec, partition, error) from error
 
 
-def _written_line(partition: int, written: Written) -> bytes:
+def _written_line(partition: int, written: Written | Deleted) -> bytes:
     members = {"id": written.schedule_id, "status": 200, "partition": partition, "offset": written.offset}
-    return json.dumps({**members, "etag": written.etag}, separators=(",", ":"))[1:-1].encode()
+    if isinstance(written, Written):
+        members["etag"] = written.etag
+    return json.dumps(members, separators=(",", ":"))[1:-1].encode()

@@ -179,7 +179,8 @@ async def list_schedules(
     openapi_extra={
         "requestBody": {
             "required": True,
-            "description": "NDJSON: a schedule with its `id` in each line of at most 128 KiB. Any number of lines.",
+            "description": "NDJSON: any number of lines of at most 128 KiB, each a schedule with its `id`, or an `id` "
+            'with `"deleted": true`.',
             "content": {
                 NDJSON: {
                     "schema": {"type": "string"},
@@ -195,7 +196,8 @@ async def import_lines(
     credentials: Credentials,
     _: Annotated[None, Depends(require_media_type(NDJSON))],
 ) -> Response:
-    """Creates or replaces a schedule for each line. Returns one result a line, in the order of the input: `line` (its
+    """Creates or replaces a schedule for each line. A line `{"id": "…", "deleted": true}` deletes one, if there is one.
+    Returns one result a line, in the order of the input: `line` (its
     number), `id`, and `status`, as `PUT` would respond. With 200 it has `partition`, `offset` and `etag`; otherwise the
     members of problem details. A line that fails does not stop the others. It is safe to import lines again.
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-from clocksvc.client.exchange import Request, ServiceResponse, is_connection_refused
+from clocksvc.client.exchange import Params, Request, ServiceResponse, is_connection_refused
 from clocksvc.client.http import ServiceClient
 from clocksvc.client.schedule_values import (
     Fields,
@@ -24,7 +24,7 @@ from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 
 NDJSON = "application/x-ndjson"
-_PAGE = 1_000
+_PAGE, _MISSED_PAGE = 1_000, 500
 _MAX_LINES = 1_000
 _MAX_BYTES = 512 * 1024
 """A bulk request has at most as many lines and bytes, so that little is repeated after a lost connection."""
@@ -84,21 +84,16 @@ class HttpSchedules:
             line = _to_line(position, schedule_id, fields)
             # A later schedule with the same id must not be in the same request: if only the earlier one has to be
             # repeated, it would replace the later one.
-            is_full = len(lines) == _MAX_LINES or size + len(line.body) > _MAX_BYTES or schedule_id in ids
-            if lines and (is_full or fields is None):
+            if len(lines) == _MAX_LINES or size + len(line.body) > _MAX_BYTES or schedule_id in ids:
                 self._write_lines(lines, on_result)
                 lines, ids, size = [], set(), 0
-            if fields is None and line.error is None:
-                on_result(self._delete(line))
-                continue
             lines.append(line)
             ids.add(schedule_id)
             size += len(line.body)
-        if lines:
-            self._write_lines(lines, on_result)
+        self._write_lines(lines, on_result)
 
     def scan(self, prefix: str, after: str | None) -> Iterator[StoredSchedule]:
-        for page in self._pages(self._path, {"prefix": prefix or None}, after):
+        for page in self._pages(self._path, {"prefix": prefix or None, "limit": _PAGE}, after):
             found = _read(lambda page=page: [*zip(page["schedules"], page["etags"], strict=True)])  # type: ignore[misc]
             yield from (_stored(body, etag) for body, etag in found)
 
@@ -123,7 +118,7 @@ class HttpSchedules:
                 retries.wait(error)
 
     def missed(self) -> Iterator[MissedRun]:
-        for page in self._pages(f"{self._path}/missed-runs", {}, None):
+        for page in self._pages(f"{self._path}/missed-runs", {"limit": _MISSED_PAGE}, None):
             yield from _read(lambda page=page: [_missed(one) for one in page["missed_runs"]])  # type: ignore[misc]
 
     def close(self) -> None:
@@ -144,19 +139,13 @@ class HttpSchedules:
                     ) from error
                 retries.wait(error)
 
-    def _pages(self, path: str, params: dict[str, str | None], after: str | None) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, params: Params, after: str | None) -> Iterator[dict[str, Any]]:
         while True:
-            page = self._fetch(Request("GET", path, {**params, "after": after, "limit": _PAGE})).body
+            page = self._fetch(Request("GET", path, {**params, "after": after})).body
             yield page
             after = page.get("next")
             if after is None:
                 return
-
-    def _delete(self, line: _Line) -> ScheduleResult:
-        try:
-            return ScheduleResult(line.position, line.id, self.write(line.id, None, None, False), None)
-        except RequestRejected as error:
-            return ScheduleResult(line.position, line.id, None, error)
 
     def _write_lines(self, lines: list[_Line], on_result: OnResult) -> None:
         """Send lines until each has an outcome, and pass the outcomes on in order."""
@@ -224,7 +213,7 @@ def _to_line(position: int, schedule_id: str, fields: Fields | bytes | None) -> 
     try:
         parse_id(schedule_id)
         if fields is None:
-            return _Line(position, schedule_id, b"")
+            return _Line(position, schedule_id, _encode({"id": schedule_id, "deleted": True}))
         if isinstance(fields, bytes):
             return _Line(position, schedule_id, single_line(fields))
         return _Line(position, schedule_id, _encode({**plain_fields(fields), "id": schedule_id}))

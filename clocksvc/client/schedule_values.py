@@ -38,7 +38,7 @@ class WrittenSchedule(NamedTuple):
 
 
 class ScheduleResult(NamedTuple):
-    """The outcome for one of many schedules. Without `written` and `error`, there was nothing to delete.
+    """The outcome for one of many schedules. Either `written` or `error` is None.
 
     Attributes:
         position: of the schedule in the input, from 0.

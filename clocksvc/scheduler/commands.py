@@ -76,6 +76,13 @@ class Written(NamedTuple):
     created_ms: int
 
 
+class Deleted(NamedTuple):
+    """A deletion that all in-sync replicas have. `offset` is that of the tombstone."""
+
+    schedule_id: str
+    offset: int
+
+
 def parse(body: bytes, interval_ms: int, now_ms: int) -> tuple[Any, Schedule]:
     """Return the `id` (None if there is none) and the schedule of a writer's JSON object.
 
@@ -89,11 +96,18 @@ def parse(body: bytes, interval_ms: int, now_ms: int) -> tuple[Any, Schedule]:
         InvalidValue: the JSON or a field is not valid. The id was not checked.
     """
     fields = parse_fields(body)
+    return fields.pop("id", None), _parse_fields(fields, interval_ms, now_ms)
+
+
+def parse_change(body: bytes, interval_ms: int, now_ms: int) -> tuple[Any, Schedule | None]:
+    """The same as `parse` for a line of an import. The schedule is None if the line deletes it: `"deleted": true`."""
+    fields = parse_fields(body)
     schedule_id = fields.pop("id", None)
-    schedule = parse_schedule(fields, interval_ms, now_ms if fields.get("created_at") is None else None)
-    if schedule.created_ms > now_ms + _MAX_AHEAD_MS:
-        raise InvalidValue("created_at", fields["created_at"], "wanted a time that is not in the future")
-    return schedule_id, schedule
+    if "deleted" not in fields:
+        return schedule_id, _parse_fields(fields, interval_ms, now_ms)
+    if fields != {"deleted": True}:
+        raise InvalidValue("deleted", fields["deleted"], "wanted true, and no other field besides id")
+    return schedule_id, None
 
 
 def get(owned: OwnedPartition, schedule_id: str) -> Found:
@@ -112,13 +126,18 @@ def put(owned: OwnedPartition, schedule_id: str, schedule: Schedule, preconditio
     """
     owned.read_to_end()
     precondition.check(schedule_id, owned.get(schedule_id.encode()))
-    return _write(owned, [(schedule_id, schedule)])[0]
+    (written,) = _write(owned, [(schedule_id, schedule)])
+    assert isinstance(written, Written)
+    return written
 
 
-def put_many(owned: OwnedPartition, schedules: Sequence[tuple[str, Schedule]]) -> list[Written]:
-    """Write schedules in one transaction, in their order: of several with one id, the last counts. See `put`."""
+def write_many(owned: OwnedPartition, changes: Sequence[tuple[str, Schedule | None]]) -> list[Written | Deleted]:
+    """Write changes in one transaction, in their order: of several with one id, the last counts. See `put`.
+
+    None deletes a schedule. There may be none: so a repeated deletion succeeds.
+    """
     owned.read_to_end()
-    return _write(owned, schedules)
+    return _write(owned, changes)
 
 
 def delete(owned: OwnedPartition, schedule_id: str, precondition: Precondition = ALWAYS) -> int:
@@ -160,6 +179,13 @@ def missed(owned: OwnedPartition, before: int | None, limit: int) -> MissedPage:
     return owned.missed(before, limit)
 
 
+def _parse_fields(fields: dict[str, Any], interval_ms: int, now_ms: int) -> Schedule:
+    schedule = parse_schedule(fields, interval_ms, now_ms if fields.get("created_at") is None else None)
+    if schedule.created_ms > now_ms + _MAX_AHEAD_MS:
+        raise InvalidValue("created_at", fields["created_at"], "wanted a time that is not in the future")
+    return schedule
+
+
 def _existing(owned: OwnedPartition, schedule_id: str) -> bytes:
     value = owned.get(schedule_id.encode())
     if value is None:
@@ -167,15 +193,23 @@ def _existing(owned: OwnedPartition, schedule_id: str) -> bytes:
     return value
 
 
-def _write(owned: OwnedPartition, schedules: Iterable[tuple[str, Schedule]]) -> list[Written]:
-    created_ms: dict[str, int] = {}
-    written, records = [], []
-    for schedule_id, schedule in schedules:
+def _write(owned: OwnedPartition, changes: Iterable[tuple[str, Schedule | None]]) -> list[Written | Deleted]:
+    created_ms: dict[str, int | None] = {}
+    written: list[Written | Deleted] = []
+    records: list[tuple[bytes, bytes | None]] = []
+    for schedule_id, schedule in changes:
         key = schedule_id.encode()
+        if schedule is None:
+            created_ms[schedule_id] = None  # a later change of this list creates it again
+            records.append((key, None))
+            written.append(Deleted(schedule_id, -1))
+            continue
         if schedule_id not in created_ms:
             present = owned.get(key)
-            created_ms[schedule_id] = schedule.created_ms if present is None else read_created_ms(present)
-        value = replace(schedule, created_ms=created_ms[schedule_id]).encode()
+            created_ms[schedule_id] = None if present is None else read_created_ms(present)
+        began_ms = created_ms[schedule_id]
+        began_ms = created_ms[schedule_id] = schedule.created_ms if began_ms is None else began_ms
+        value = replace(schedule, created_ms=began_ms).encode()
         records.append((key, value))
-        written.append(Written(schedule_id, -1, etag_of(value), created_ms[schedule_id]))
+        written.append(Written(schedule_id, -1, etag_of(value), began_ms))
     return [one._replace(offset=offset) for one, offset in zip(written, owned.write(records), strict=True)]

@@ -53,6 +53,24 @@ def results(response: httpx2.Response) -> list[dict[str, Any]]:
     return [json.loads(text) for text in response.text.splitlines()]
 
 
+def test_lines_can_delete(client: TestClient) -> None:
+    """With partition and offset; a schedule that is not there, too. Nothing else may be in such a line."""
+    client.post(PATH, content=line("a") + line("b"), headers=NDJSON)
+    body = b'{"id":"a","deleted":true}\n{"id":"never","deleted":true}\n{"id":"b","deleted":false}\n' + line(
+        "b", deleted=True
+    )
+
+    found = results(client.post(PATH, content=body, headers=NDJSON))
+
+    assert [(one["id"], one["status"], "etag" in one) for one in found[:2]] == [
+        ("a", 200, False),
+        ("never", 200, False),
+    ]
+    assert {"partition", "offset"} <= set(found[0]) & set(found[1])
+    assert [(one["status"], one["errors"][0]["field"]) for one in found[2:]] == [(422, "deleted")] * 2
+    assert [one["id"] for one in client.get(PATH).json()["schedules"]] == ["b"]
+
+
 def test_each_line_has_a_result(client: TestClient) -> None:
     """In their order, with their numbers; a line that fails stops no other one, and says what would be right."""
     body = b"".join(

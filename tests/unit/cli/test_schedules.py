@@ -54,6 +54,9 @@ class Service:
         return Reply(200, {"id": name, **self.schedules[name]}, headers={"ETag": etag(self.schedules[name])})
 
     def _write(self, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+        if fields.get("deleted"):
+            self.schedules.pop(name, None)
+            return {"id": name, "status": 200, "partition": 0, "offset": 8}
         if fields.get("interval") == "0s":
             return {"id": name, "status": 422, "detail": "interval: '0s' is not valid"}
         self.schedules[name] = {"created_at": CREATED, **fields}
@@ -305,6 +308,9 @@ def test_a_crontab_is_imported(service: Service, tmp_path: Path, capsys: Capture
 def test_a_dry_run_writes_nothing(service: Service, tmp_path: Path, capsys: Captured) -> None:
     """It prints lines that `import` accepts."""
     file = tmp_path / "crontab"
+    file.write_text(CRONTAB)
+    assert schedules("import", "--crontab", file, *OPTIONS, "--dry-run") == 1
+    assert len(capsys.readouterr().out.splitlines()) == 3
     file.write_text(CRONTAB.replace("@reboot", "@daily"))
     assert schedules("import", "--crontab", file, *OPTIONS, "--dry-run") == 0
     printed = tmp_path / "printed"

@@ -257,7 +257,7 @@ def ndjson(lines: list[dict[str, Any]], cut: bool = False) -> Reply:
 
 def bulk(asked: Asked) -> Reply:
     """All lines are written."""
-    return written(asked) if asked.method == "DELETE" else ndjson(answers(asked))
+    return ndjson(answers(asked))
 
 
 def names_sent(stub: HttpStub) -> list[list[str]]:
@@ -280,13 +280,13 @@ def test_many_go_in_few_requests() -> None:
 
 
 def test_one_id_is_once_in_a_request() -> None:
-    """So that a line that is repeated can't replace a later one. A deletion is a request of its own, in order."""
+    """So that a line that is repeated can't replace a later one. A deletion is a line, too."""
     items: list[tuple[str, Any]] = [("a", CHECK), ("b", CHECK), ("a", CHECK), ("a", None), ("c", CHECK)]
     with HttpStub(bulk) as stub, opened(stub) as schedules:
         assert schedules.put_many(items) == 5
 
-    assert names_sent(stub) == [["a", "b"], ["a"], ["c"]]
-    assert [asked.method for asked in stub.asked] == ["POST", "POST", "DELETE", "POST"]
+    assert names_sent(stub) == [["a", "b"], ["a"], ["a", "c"]]
+    assert stub.asked[2].body[0] == {"id": "a", "deleted": True}
 
 
 def test_lines_without_an_outcome_are_repeated() -> None:
@@ -328,26 +328,17 @@ def test_failures_are_named() -> None:
 
 
 def test_many_without_a_service() -> None:
-    """The outcomes that are known are passed on before the error is raised."""
+    """Before the error is raised, outcomes are passed on, up to the first one that is not known."""
     results: list[ScheduleResult] = []
 
-    def first_only(asked: Asked) -> Reply:
-        return ndjson([{**one, "status": 503} if one["id"] != "a" else one for one in answers(asked)])
+    def all_but_b(asked: Asked) -> Reply:
+        return ndjson([{**one, "status": 503} if one["id"] == "b" else one for one in answers(asked)])
 
     with (
-        HttpStub(first_only) as stub,
+        HttpStub(all_but_b) as stub,
         opened(stub, timeout=0.3) as schedules,
         pytest.raises(ServiceUnavailable, match=r"^b: "),
     ):
-        schedules.put_many([("a", CHECK), ("b", CHECK)], results.append)
+        schedules.put_many([("a", CHECK), ("b", CHECK), ("c", CHECK)], results.append)
 
     assert [one.id for one in results] == ["a"]
-
-
-def test_deletions_of_many() -> None:
-    """One that is not there is no failure: a repeated deletion finds nothing."""
-    results: list[ScheduleResult] = []
-    with HttpStub(in_turn(written, problem(404, "unknown-schedule"))) as stub, opened(stub) as schedules:
-        assert schedules.put_many([("a", None), ("b", None)], results.append) == 2
-
-    assert [(one.written is None, one.error) for one in results] == [(False, None), (True, None)]

@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.errors import PreconditionFailed, UnknownSchedule
 from clocksvc.scheduler import commands
-from clocksvc.scheduler.commands import Precondition
+from clocksvc.scheduler.commands import Deleted, Precondition, Written
 from clocksvc.schedules.schedule import Schedule
 from clocksvc.schedules.schedule_json import etag_of
 from tests.unit.scheduler.owned_schedules import OwnedInMemory
@@ -43,14 +43,27 @@ def test_many_in_one_transaction(owned: OwnedInMemory) -> None:
     """Each keeps its time of creation. Of several records with one id the last counts; the first one creates it."""
     commands.put(owned, "old", schedule())
 
-    written = commands.put_many(
+    written = commands.write_many(
         owned,
         [("new", schedule(b"1", LATER_MS)), ("old", schedule(b"2", LATER_MS)), ("new", schedule(b"3", LATER_MS + 5))],
     )
 
     assert [one.offset for one in written] == [1, 2, 3]
-    assert [one.created_ms for one in written] == [LATER_MS, FIRST_MS, LATER_MS]
+    assert [one.created_ms for one in written if isinstance(one, Written)] == [LATER_MS, FIRST_MS, LATER_MS]
+    assert isinstance(written[2], Written)
     assert commands.get(owned, "new").etag == written[2].etag
+
+
+def test_many_deletions(owned: OwnedInMemory) -> None:
+    """In the same transaction, also of what is not there. A schedule that follows its deletion is a new one."""
+    commands.put(owned, "old", schedule())
+
+    written = commands.write_many(owned, [("old", None), ("never", None), ("old", schedule(b"2", LATER_MS))])
+
+    assert written[:2] == [Deleted("old", 1), Deleted("never", 2)]
+    assert owned.written[1:3] == [(b"old", None), (b"never", None)]
+    assert isinstance(written[2], Written)
+    assert written[2].created_ms == LATER_MS
 
 
 def test_a_write_can_require_the_present_version(owned: OwnedInMemory) -> None:
@@ -97,7 +110,7 @@ def test_what_does_not_exist(owned: OwnedInMemory) -> None:
 
 def test_pages(owned: OwnedInMemory) -> None:
     """In the order of ids, by prefix, limited in number and bytes; `next` is None on the last page alone."""
-    commands.put_many(owned, [(schedule_id, schedule()) for schedule_id in ("b:2", "a", "b:1", "b:3", "c")])
+    commands.write_many(owned, [(schedule_id, schedule()) for schedule_id in ("b:2", "a", "b:1", "b:3", "c")])
 
     def ids(prefix: str, after: str | None, limit: int, max_bytes: int = 10_000) -> tuple[list[str], str | None]:
         page = commands.list_page(owned, prefix, after, limit, max_bytes)
