@@ -19,7 +19,7 @@ _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$"
 _EXAMPLE = re.compile(r"<!-- example: (?P<name>[\w-]+) -->\s*\Z")
 _PROGRAMS = r"clocksvc|kafka-[\w-]+\.sh|redis-cli|curl|docker|helm|kubectl|celery|pip|python|openssl|date|chronyc|make"
 _INLINE = re.compile(rf"`((?:{_PROGRAMS}) [^`\n]+)`")
-_FILE = re.compile(r"(?:#|//) (?P<name>[\w.-]+\.(?:py|ya?ml|java|js))\b")
+_FILE = re.compile(r"(?:#|//) (?P<name>[\w.-]+\.(?:py|ya?ml|java|js|crontab))\b")
 
 
 class Block(NamedTuple):

@@ -9,9 +9,10 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from clocksvc.dev.child_server import free_ports
 from clocksvc.dev.valkey_server import ValkeyServer
@@ -27,12 +28,13 @@ PAST = "2026-01-02T03:00:00Z"
 PLACEHOLDERS = {
     "TOPIC:PARTITION": "ingest-checkins:3",
     "CLOCK": "checkins",
+    "demo": "checkins",
     "HOST:PORT": "localhost:8080",
     "--last-tick T": f"--last-tick {PAST}",
 }
-"""Placeholders in running text."""
+"""Placeholders in running text, and the clock of `make run`."""
 TIMES = re.compile(r"2026-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-RUNS_ON = re.compile(r"clocksvc serve|python consumer\.py|celery .*")
+RUNS_ON = re.compile(r"clocksvc (serve|scheduler)|python consumer\.py|celery .*")
 TIMEOUT_S = 60
 
 
@@ -46,7 +48,14 @@ def filled_in(typed: str) -> str:
 class DocumentedInstallation:
     """A folder and its processes. `names` replaces the documents' names and addresses."""
 
-    def __init__(self, folder: Path, bootstrap: str, redis_url: str, prefix: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bootstrap: str,
+        redis_url: str,
+        prefix: str,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.folder, self.prefix = folder, prefix
         self.port = free_ports(1)[0]
         self.url = f"http://localhost:{self.port}"
@@ -69,6 +78,7 @@ class DocumentedInstallation:
             "CLOCKSVC_CLOCKS__CHECKINS__INTERVAL": "1s",
             "CLOCKSVC_CLOCKS__CHECKINS__MAX_PAST": "3650d",  # the documents' dates are in the past
             "CLOCKSVC_TICK_LOG__TOPIC": f"{prefix}-ticks",
+            **environ,
         }
         self._running: dict[str, Process] = {}
 
@@ -175,10 +185,12 @@ class DocumentedInstallation:
 
 
 @contextmanager
-def quick_start(folder: Path, bootstrap: str) -> Iterator[DocumentedInstallation]:
+def quick_start(
+    folder: Path, bootstrap: str, environ: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[DocumentedInstallation]:
     """docs/quick-start.md from the top to the first tick, with a Valkey of its own."""
     with ValkeyServer() as valkey:
-        made = DocumentedInstallation(folder, bootstrap, valkey.url, f"docs-{folder.stat().st_ino}")
+        made = DocumentedInstallation(folder, bootstrap, valkey.url, f"docs-{folder.stat().st_ino}", environ)
         try:
             made.set_up("docs/quick-start.md")
             yield made

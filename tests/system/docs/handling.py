@@ -79,6 +79,9 @@ OUTBOX = Elsewhere("tests/system/outbox/test_kills.py::test_the_topic_equals_the
 SCHEDULE_ROUTES = Elsewhere("tests/unit/api/test_openapi_running.py::test_the_commands_of_the_document")
 SKIPPED = Elsewhere("tests/unit/cli/test_init_and_heartbeat.py::test_the_way_out_of_a_wrong_beginning")
 COMPARED = Elsewhere("tests/system/docs/test_moving_over.py::test_compared_tick_by_tick")
+DUE = Elsewhere("tests/system/docs/test_commands.py::test_workers_get_what_is_due")
+OWN = Elsewhere("tests/system/docs/test_commands.py::test_the_guides_programs_write_schedules")
+CRONTAB = Elsewhere("tests/system/docs/test_commands.py::test_the_commands_of_a_crontab_run")
 INSTALLS = NotRun("it downloads; a test checks that the extras exist and that the clone is a package")
 HELM = NotRun("there is no cluster; tests/system/ops/docs renders the chart with the same arguments")
 KUBECTL = NotRun("there is no cluster; tests/system/ops/docs looks up the names in the rendered chart")
@@ -118,6 +121,17 @@ RULES: list[tuple[str, str, Handling]] = [
         OUTBOX,
     ),
     (r"docs/outbox\.md", r"clocksvc outbox", NAMED),
+    (r"docs/schedules\.md", r"python worker\.py", DUE),
+    (r"docs/schedules\.md", r"python own\.py", OWN),
+    (r"examples/crontab/README\.md", r"python worker\.py .*", CRONTAB),
+    (r".*", r"clocksvc schedules import demo --crontab .* --dry-run", Run(says='"cron":"0 6 1,15 * 0,1,2,3,4,6"')),
+    (r".*", r"clocksvc schedules import demo --crontab .*", Run(says="checkins: 4 schedules written")),
+    (r".*", r"clocksvc schedules import demo schedules\.ndjson", Run(says="schedules written")),
+    (r".*", r"clocksvc schedules export demo > schedules\.ndjson", Run()),
+    (r".*", r"clocksvc schedules list (demo|checkins)( --(limit|prefix) \S+)?", Run()),
+    (r".*", r"clocksvc schedules (put|get) demo acme:home.*", Run(says="acme:home")),
+    (r".*", r"clocksvc schedules missed (demo|CLOCK)", Run(says="checkins: no schedule has missed a run")),
+    (r".*", r"clocksvc schedules (put|import|export|get|delete|list|missed)", NAMED),
     (r".*", r"make [\w-]+( [A-Z]+=(\S+|\"[^\"]*\"))*", Target()),
     (r".*", r"pip install .*", INSTALLS),
     (r"docs/quick-start\.md", r"python3 -m venv venv|\. venv/bin/activate", NotRun("the tests have an environment")),
@@ -127,7 +141,7 @@ RULES: list[tuple[str, str, Handling]] = [
         Setup(),
     ),
     (r".*", r"python -c .*", Run()),
-    (r".*", r"clocksvc serve", Setup()),
+    (r".*", r"clocksvc (serve|scheduler)", Setup()),
     (r".*", r"(CLOCKSVC_CONFIG=clocksvc\.yaml )?celery -A clocksvc (worker|beat)( --loglevel INFO)?", Setup()),
     (
         r".*",

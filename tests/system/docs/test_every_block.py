@@ -107,6 +107,23 @@ JUDGED = {
     ("docs/outbox.md", "sql", "tables"): "tests/interfaces/test_outbox.py::test_the_documented_tables",
     ("docs/outbox.md", "sql", "put"): "tests/interfaces/test_outbox.py::test_the_documented_statements",
     ("docs/outbox.md", "sql", "delete"): "tests/interfaces/test_outbox.py::test_the_documented_statements",
+    (
+        "README.md",
+        "python",
+        "schedules",
+    ): "tests/system/docs/test_commands.py::test_the_guides_programs_write_schedules",
+    (
+        "docs/schedules.md",
+        "python",
+        "own.py",
+    ): "tests/system/docs/test_commands.py::test_the_guides_programs_write_schedules",
+    (
+        "docs/schedules.md",
+        "python",
+        "direct",
+    ): "tests/system/docs/test_commands.py::test_the_guides_programs_write_schedules",
+    ("docs/schedules.md", "python", "worker.py"): "tests/system/docs/test_commands.py::test_workers_get_what_is_due",
+    ("docs/schedules.md", "python", "once"): "tests/system/docs/test_commands.py::test_workers_get_what_is_due",
     ("README.md", "python", "follow"): "tests/system/docs/test_commands.py::test_the_readmes_follower",
     ("README.md", "python", "follow-aio"): "tests/system/docs/test_commands.py::test_the_readmes_follower",
     ("README.md", "python", "jobs"): "tests/system/beat/test_documented.py::test_the_readmes_jobs",

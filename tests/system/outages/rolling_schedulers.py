@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -33,7 +34,15 @@ PARTITIONS = 8
 SCHEDULES = 20_000
 INTERVAL_S = 10
 STEADY_S = 15.0
-LIMITS_S = {"steady": 2.0, "rolling restart": 2.0, "leases lost": 2.0, "SIGKILL": 10.0}
+LIMITS_S = {
+    "steady": 2.0,
+    "rolling restart": 2.0,
+    "leases lost": 2.0,
+    "SIGKILL": 10.0,
+    "each stopped before the new one starts": 2.0,
+    "blue-green": 2.0,
+    "a single replica restarted": 15.0,
+}
 """The longest delay in each phase. After a SIGKILL the lease must expire, and the partitions are loaded."""
 
 
@@ -163,6 +172,21 @@ def test_schedulers_are_replaced_without_a_gap(bootstrap: str, redis_url: str, k
                     wait(3.0)
             with phase(phases, "SIGKILL"):
                 schedulers.kill("d")
+                wait(STEADY_S)
+            with phase(phases, "each stopped before the new one starts"):
+                for old, new in (("e", "g"), ("f", "h")):
+                    schedulers.stop(old)
+                    schedulers.start(new)
+            with phase(phases, "blue-green"):
+                for new in ("i", "j"):
+                    schedulers.start(new)
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(schedulers.stop, ("g", "h")))
+                wait(3.0)
+            schedulers.stop("i")
+            with phase(phases, "a single replica restarted"):
+                schedulers.stop("j")
+                schedulers.start("k")
                 wait(STEADY_S)
             installed.check_alive()
             ended_ms = wall_ms()
