@@ -1,6 +1,7 @@
 # clocksvc with the packages of its service and its Celery programs. Runs `clocksvc serve`; the other commands are
 #   docker run IMAGE celery --app=clocksvc worker --health-check-file-path=/tmp/health
 #   docker run IMAGE celery --app=clocksvc beat
+#   docker run IMAGE clocksvc scheduler --host 0.0.0.0
 #   docker run --init IMAGE clocksvc status | tail | wait | check | init …
 # Mount the configuration as /etc/clocksvc/clocksvc.yaml. The container writes only below /tmp: run it with --read-only
 # --tmpfs /tmp. Every download is verified: the base image by its digest, packages by the hashes in requirements/.

@@ -77,6 +77,7 @@ JAVA = Elsewhere("tests/system/ops/java/test_java_consumer.py::test_it_reports_t
 MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_without_a_lost_minute")
 OUTBOX = Elsewhere("tests/system/outbox/test_kills.py::test_the_topic_equals_the_table")
 SCHEDULE_ROUTES = Elsewhere("tests/unit/api/test_openapi_running.py::test_the_commands_of_the_document")
+SCHEDULER = Elsewhere("tests/unit/cli/test_scheduler.py::test_a_schedule_is_due_at_a_tick")
 SKIPPED = Elsewhere("tests/unit/cli/test_init_and_heartbeat.py::test_the_way_out_of_a_wrong_beginning")
 COMPARED = Elsewhere("tests/system/docs/test_moving_over.py::test_compared_tick_by_tick")
 DUE = Elsewhere("tests/system/docs/test_commands.py::test_workers_get_what_is_due")

@@ -155,6 +155,11 @@ JUDGED = {
     ): "tests/system/docs/test_moving_over.py::test_compared_tick_by_tick",
     ("docs/sizing.md", "python", "sizing.py"): "tests/system/docs/test_facts.py::test_sizes_are_what_the_formulas_say",
     (
+        "docs/sizing.md",
+        "python",
+        "schedules.py",
+    ): "tests/system/docs/test_facts.py::test_sizes_of_schedules_are_what_the_formulas_say",
+    (
         "docs/reading-ticks.md",
         "python",
         "read_ticks.py",

@@ -26,11 +26,45 @@ def test_every_status_is_explained_once() -> None:
     assert re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE) == [status.value for status in Status]
 
 
-def test_sizes_are_what_the_formulas_say() -> None:
-    """The table of docs/sizing.md, calculated with the functions above it."""
-    (block,) = blocks("docs/sizing.md", "python")
+def _formulas(file: str) -> dict[str, Callable[..., float]]:
+    (block,) = [one for one in blocks("docs/sizing.md", "python") if one.file == file]
     formulas: dict[str, Callable[..., float]] = {}
     exec(compile(block.text, block.name, "exec"), formulas)
+    return formulas
+
+
+def test_sizes_of_schedules_are_what_the_formulas_say() -> None:
+    """The table of docs/sizing.md, calculated with the functions above it, and what was measured below it."""
+    formulas, text = _formulas("schedules.py"), text_of("docs/sizing.md")
+    table = re.findall(r"^\| ([\d,]+), (\d+), (\d+), (\d), ([\d,]+) \| (.*) \|$", text, re.MULTILINE)
+
+    assert len(table) >= 4
+    for *numbers, shown in table:
+        schedules, each, partitions, replicas, due = (int(number.replace(",", "")) for number in numbers)
+        calculated = [
+            f"{formulas['scheduler_memory'](schedules, each, partitions, replicas) / 1e6:,.0f} MB",
+            f"{formulas['scheduler_threads'](partitions, replicas):.0f}",
+            f"{formulas['scheduler_connections'](partitions, replicas):.0f}",
+            f"{formulas['schedules_topic_bytes'](schedules, each) / 1e6:,.0f} MB",
+            f"{formulas['due_topic_bytes'](due, 145) / 1e9:,.1f} GB",
+        ]
+        assert shown.split(" | ") == calculated
+    mib = 2**20
+    for schedules, partitions, threads, connections, measured_mib in _MEASURED:
+        assert formulas["scheduler_threads"](partitions, 1, writes=False) == threads
+        assert formulas["scheduler_connections"](partitions, 1, writes=False) == connections
+        memory = formulas["scheduler_memory"](schedules, 277, partitions, 1) / mib
+        assert measured_mib * 0.95 < memory < measured_mib * 1.15
+        assert all(f"{number:,}" in text for number in (threads, connections, measured_mib) if number)
+
+
+_MEASURED = [(0, 1, 32, 12, 60), (0, 8, 179, 68, 76), (300_000, 1, 32, 12, 250), (1_000_000, 1, 32, 12, 644)]
+"""Schedules, partitions; threads, connections, MiB."""
+
+
+def test_sizes_are_what_the_formulas_say() -> None:
+    """The table of docs/sizing.md, calculated with the functions above it."""
+    formulas = _formulas("sizing.py")
     row = re.compile(r"^\| (\d+), ([\d,]+), (\d+), (\d), (\d+) s \| (.*) \|$", re.MULTILINE)
     table = row.findall(text_of("docs/sizing.md"))
 
