@@ -151,7 +151,7 @@ RULES: list[tuple[str, str, Handling]] = [
     ),
     (r"docs/production\.md", r"celery -A clocksvc worker --concurrency 2 .*", Follow("concurrency: 2 (prefork)")),
     (r".*", r"clocksvc --version", Run(says="clocksvc ")),
-    (r".*", r"export CLOCKSVC_URL=.*", Run()),
+    (r".*", r"export CLOCKSVC_URL=.*|export PATH=.*", Run()),
     (r".*", r"clocksvc check( --config clocksvc\.yaml)?", Run(says="configuration")),
     (r"README\.md", r"clocksvc serve --config clocksvc\.yaml", Follow("serving", ANY_PORT)),
     (r".*", r"clocksvc status checkins-trial", COMPARED),
