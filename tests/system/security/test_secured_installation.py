@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from clocksvc import Schedules
 from clocksvc.cli.main import main
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.checkpoints import TICK_TASKS
@@ -19,6 +20,7 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.fenced_log import TIMEOUT_S
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.service.bootstrap import Service, open_dispatcher, open_store, open_topics
+from clocksvc.service.schedule_service import ScheduleService
 from clocksvc.settings import Settings
 from tests import http_client
 from tests.system.consumer import ConsumerThread
@@ -33,6 +35,7 @@ from tests.system.security.secured_installation import (
     CONSUMER_ACLS,
     DISPATCHER_ACLS,
     GROUP,
+    SCHEDULER_ACLS,
     SERVICE,
     SERVICE_ACLS,
     TICK_LOG,
@@ -314,6 +317,52 @@ def test_a_dispatcher_without_permission_to_read_ticks_names_it(
                 assert dispatcher.sends_nothing_during_a_tick(service)
         with closing(BeatDispatcher(secured)) as restarted:
             restarted.until_sending()
+
+
+class SchedulerWithOneSchedule:
+    """`clocksvc scheduler` in this process, without HTTP, and a schedule that is due at each tick."""
+
+    def __init__(self, secured: SecuredInstallation) -> None:
+        configuration = secured.configuration(SERVICE)
+        configuration["clocks"][CLOCK]["schedules"] = {"partitions": 1}
+        self._kafka = secured.kafka.settings(SERVICE)
+        self.service = ScheduleService(Settings.model_validate(configuration), "http://127.0.0.1:1")
+        self.service.start()
+
+    def problems(self) -> str:
+        """Why no schedule is due, as far as this process knows."""
+        stats = self.service.stats().values()
+        return f"{self.service.clocks[CLOCK].problem}; {[one.problem for one in stats]}"
+
+    def until_due(self) -> None:
+        """Write the schedule, and wait until it is due at a tick."""
+        eventually(lambda: any(one.position_ms for one in self.service.stats().values()), within=WITHIN_S)
+        before = sum(one.due for one in self.service.stats().values())
+        with Schedules(kafka=self._kafka, clock=CLOCK) as schedules:
+            schedules.put("one", {"interval": "1s", "task": "a.b", "created_at": "2026-01-01T00:00:00Z"})
+        eventually(lambda: sum(one.due for one in self.service.stats().values()) > before, within=WITHIN_S)
+
+    def close(self) -> None:
+        self.service.stop()
+
+
+def test_a_scheduler_runs_with_exactly_these(secured: SecuredInstallation, consumer: ConsumerThread) -> None:
+    """It creates the topics, and a schedule is due at a tick."""
+    with secured.leading() as service, closing(SchedulerWithOneSchedule(secured)) as scheduler:
+        until_ticking(service)
+        scheduler.until_due()
+
+
+@pytest.mark.parametrize("acl", [acl for acl in SCHEDULER_ACLS if acl.name == f"clocksvc.{CLOCK}-due."], ids=str)
+def test_a_scheduler_names_what_it_lacks(secured: SecuredInstallation, consumer: ConsumerThread, acl: KafkaAcl) -> None:
+    """As its problem; once it is granted, schedules are due. `check` finds the other permissions."""
+    named = f"Write on transactional id {acl.name}0"
+    with secured.leading() as service, secured.allowing(without(acl)):
+        until_ticking(service)
+        with closing(SchedulerWithOneSchedule(secured)) as scheduler:
+            eventually(lambda: named in scheduler.problems(), within=WITHIN_S, what=f"a problem that names {named}")
+            secured.kafka.allow(ALL_ACLS)
+            scheduler.until_due()
 
 
 @pytest.mark.parametrize("acl", CONSUMER_ACLS, ids=str)
