@@ -68,6 +68,8 @@ class ScheduledClock:
     @property
     def readiness_error(self) -> str:
         """Why this process is not ready to own partitions of the clock; "" if it is."""
+        if self._leaving:
+            return "this process leaves its partitions to other replicas"
         if self.problem is not None:
             return "the topics of its schedules are missing or not as configured"
         if not self.replica.settled:

@@ -117,6 +117,8 @@ def test_readiness_needs_the_store_and_all_own_partitions(scheduled: Parts) -> N
     assert clock.readiness_error == "1 of its partitions are being loaded"
     replica.settled = True
     assert clock.readiness_error == ""
+    clock.leave()
+    assert clock.readiness_error == "this process leaves its partitions to other replicas"
 
 
 @pytest.mark.parametrize("prepare", [lambda parts: None, lambda parts: parts[0]._begin()])
