@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from clocksvc import Schedules
+from clocksvc.celery.due_sink import open_celery_sink
 from clocksvc.cli.main import main
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.checkpoints import TICK_TASKS
@@ -326,7 +327,7 @@ class SchedulerWithOneSchedule:
         configuration = secured.configuration(SERVICE)
         configuration["clocks"][CLOCK]["schedules"] = {"partitions": 1}
         self._kafka = secured.kafka.settings(SERVICE)
-        self.service = ScheduleService(Settings.model_validate(configuration), "http://127.0.0.1:1")
+        self.service = ScheduleService(Settings.model_validate(configuration), "http://127.0.0.1:1", open_celery_sink)
         self.service.start()
 
     def problems(self) -> str:
