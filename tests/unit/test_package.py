@@ -12,7 +12,7 @@ pytestmark = pytest.mark.core
 
 def test_the_public_names() -> None:
     """Exactly these; each is loaded when it is first used."""
-    assert sorted(clocksvc.__all__) == ["Reporter", "__version__", "is_heartbeat", "ticks", "wait_until"]
+    assert sorted(clocksvc.__all__) == ["Reporter", "Schedules", "__version__", "is_heartbeat", "ticks", "wait_until"]
     assert all(getattr(clocksvc, name) for name in clocksvc.__all__)
     assert clocksvc.__version__ == version("clocksvc")
 
