@@ -57,7 +57,8 @@ class MissedRun(NamedTuple):
     Attributes:
         due, last_due: the first and the last of these due times.
         runs: how many there are.
-        reason: `expired` if they were older than `max_age`; `superseded` if only the last due time is caught up.
+        reason: `expired`: older than `max_age`; `superseded`: only the last due time is caught up; `rejected`: the
+            brokers, or the queue of tasks, do not accept it.
         tick: the tick at which this was decided.
     """
 
