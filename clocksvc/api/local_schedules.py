@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from starlette.responses import JSONResponse, Response
 
@@ -35,7 +35,8 @@ from clocksvc.errors import ClocksvcError, InvalidValue
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.time import Time
 from clocksvc.scheduler import commands
-from clocksvc.scheduler.commands import Deleted, Written
+from clocksvc.scheduler.commands import Change, Written
+from clocksvc.scheduler.grouped_writes import CallablePartition, GroupedWrites
 from clocksvc.scheduler.owned import OwnedPartition
 from clocksvc.schedules.schedule import Schedule
 from clocksvc.schedules.schedule_json import SchedulePage
@@ -44,12 +45,6 @@ T = TypeVar("T")
 
 CALL_TIMEOUT_S = 20.0
 """How long a command may take. The ticks of its partition come first."""
-
-
-class CallablePartition(Protocol):
-    """What is needed of a `SchedulePartition`."""
-
-    def call(self, function: Callable[[OwnedPartition], T]) -> "Future[T]": ...
 
 
 class LocalSchedules:
@@ -68,6 +63,7 @@ class LocalSchedules:
         time: Time,
     ) -> None:
         self.spec = spec
+        self._groups: dict[int, GroupedWrites] = {}
         self._interval_ms, self._partitions, self._time = interval_ms, partitions, time
 
     async def one(self, request: ScheduleRequest) -> Response:
@@ -77,15 +73,12 @@ class LocalSchedules:
             found = await self._call(partition, lambda owned: commands.get(owned, schedule_id))
             return Response(found.json, headers={"ETag": found.etag}, media_type="application/json")
         where = {"clock": self.spec.clock, "id": schedule_id, "partition": partition}
-        if request.method == "DELETE":
-            offset = await self._call(
-                partition, lambda owned: commands.delete(owned, schedule_id, precondition), writes=True
-            )
-            return JSONResponse({**where, "offset": offset})
-        schedule = self._parse(schedule_id, request.body or b"")
-        written = await self._call(
-            partition, lambda owned: commands.put(owned, schedule_id, schedule, precondition), writes=True
-        )
+        schedule = None if request.method == "DELETE" else self._parse(schedule_id, request.body or b"")
+        group = self._groups.setdefault(partition, GroupedWrites())
+        future = group.write(self._owned(partition), Change(schedule_id, schedule, precondition))
+        written = await self._result(partition, future, writes=True)
+        if written.etag is None or written.created_ms is None:
+            return JSONResponse({**where, "offset": written.offset})
         more = {"offset": written.offset, "etag": written.etag, "created_at": to_rfc3339(written.created_ms)}
         return JSONResponse({**where, **more}, headers={"ETag": written.etag})
 
@@ -177,10 +170,20 @@ class LocalSchedules:
         Raises:
             Problem: it failed, or did not end in time.
         """
+        return await self._result(partition, self._owned(partition).call(command), writes=writes)
+
+    def _owned(self, partition: int) -> CallablePartition:
         found = self._partitions().get(partition)
         if found is None:
             raise unavailable(self.spec, partition, "is not owned by this process", NOT_OWNER)
-        future = found.call(command)
+        return found
+
+    async def _result(self, partition: int, future: "Future[T]", *, writes: bool) -> T:
+        """Wait for the result of a command.
+
+        Raises:
+            Problem: it failed, or did not end in time.
+        """
         done, _ = await asyncio.wait({waiting := asyncio.wrap_future(future)}, timeout=CALL_TIMEOUT_S)
         if not done:
             waiting.add_done_callback(lambda late: late.cancelled() or late.exception())  # an error is not logged
@@ -193,8 +196,8 @@ class LocalSchedules:
             raise as_problem(self.spec, partition, error) from error
 
 
-def _written_line(partition: int, written: Written | Deleted) -> bytes:
+def _written_line(partition: int, written: Written) -> bytes:
     members = {"id": written.schedule_id, "status": 200, "partition": partition, "offset": written.offset}
-    if isinstance(written, Written):
+    if written.etag is not None:
         members["etag"] = written.etag
     return json.dumps(members, separators=(",", ":"))[1:-1].encode()

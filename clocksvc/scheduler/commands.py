@@ -62,25 +62,33 @@ class Found(NamedTuple):
     etag: str
 
 
-class Written(NamedTuple):
-    """A schedule that all in-sync replicas have.
+class Change(NamedTuple):
+    """A schedule to be written.
 
     Attributes:
-        offset: of its record in the topic of schedules.
-        created_ms: when its id was first written.
+        schedule: None to delete it.
+        may_be_missing: True if a deletion succeeds although there is no such schedule, so that it can be repeated.
+    """
+
+    schedule_id: str
+    schedule: Schedule | None
+    precondition: Precondition = ALWAYS
+    may_be_missing: bool = False
+
+
+class Written(NamedTuple):
+    """A record that all in-sync replicas have.
+
+    Attributes:
+        offset: of the record in the topic of schedules.
+        etag: None for a deletion.
+        created_ms: when the id was first written; None for a deletion.
     """
 
     schedule_id: str
     offset: int
-    etag: str
-    created_ms: int
-
-
-class Deleted(NamedTuple):
-    """A deletion that all in-sync replicas have. `offset` is that of the tombstone."""
-
-    schedule_id: str
-    offset: int
+    etag: str | None
+    created_ms: int | None
 
 
 def parse(body: bytes, interval_ms: int, now_ms: int) -> tuple[Any, Schedule]:
@@ -113,7 +121,9 @@ def parse_change(body: bytes, interval_ms: int, now_ms: int) -> tuple[Any, Sched
 def get(owned: OwnedPartition, schedule_id: str) -> Found:
     """Return a schedule. Raises UnknownSchedule."""
     owned.read_to_end()
-    value = _existing(owned, schedule_id)
+    value = owned.get(schedule_id.encode())
+    if value is None:
+        raise _unknown(schedule_id)
     return Found(to_json(schedule_id, value), etag_of(value))
 
 
@@ -124,20 +134,16 @@ def put(owned: OwnedPartition, schedule_id: str, schedule: Schedule, preconditio
         PreconditionFailed: nothing was written.
         Others: see `OwnedPartition.write`.
     """
-    owned.read_to_end()
-    precondition.check(schedule_id, owned.get(schedule_id.encode()))
-    (written,) = _write(owned, [(schedule_id, schedule)])
-    assert isinstance(written, Written)
-    return written
+    return _single(write(owned, [Change(schedule_id, schedule, precondition)]))
 
 
-def write_many(owned: OwnedPartition, changes: Sequence[tuple[str, Schedule | None]]) -> list[Written | Deleted]:
+def write_many(owned: OwnedPartition, changes: Sequence[tuple[str, Schedule | None]]) -> list[Written]:
     """Write changes in one transaction, in their order: of several with one id, the last counts. See `put`.
 
     None deletes a schedule. There may be none: so a repeated deletion succeeds.
     """
-    owned.read_to_end()
-    return _write(owned, changes)
+    all_of_them = [Change(schedule_id, schedule, may_be_missing=True) for schedule_id, schedule in changes]
+    return [_single([one]) for one in write(owned, all_of_them)]
 
 
 def delete(owned: OwnedPartition, schedule_id: str, precondition: Precondition = ALWAYS) -> int:
@@ -148,11 +154,36 @@ def delete(owned: OwnedPartition, schedule_id: str, precondition: Precondition =
         PreconditionFailed: nothing was written.
         Others: see `OwnedPartition.write`.
     """
+    return _single(write(owned, [Change(schedule_id, None, precondition)])).offset
+
+
+def write(owned: OwnedPartition, changes: Iterable[Change]) -> list[Written | PreconditionFailed | UnknownSchedule]:
+    """Write changes in one transaction. Each of them sees the ones before it.
+
+    Returns:
+        For each change what was written, or why nothing was written for it.
+
+    Raises:
+        All others: see `OwnedPartition.write`. They concern all changes.
+    """
     owned.read_to_end()
-    key = schedule_id.encode()
-    precondition.check(schedule_id, owned.get(key))
-    _existing(owned, schedule_id)
-    return owned.write([(key, None)])[0]
+    values: dict[str, bytes | None] = {}
+    results: list[Written | PreconditionFailed | UnknownSchedule] = []
+    records: list[tuple[bytes, bytes | None]] = []
+    for change in changes:
+        schedule_id, key = change.schedule_id, change.schedule_id.encode()
+        present = values[schedule_id] if schedule_id in values else owned.get(key)
+        try:
+            change.precondition.check(schedule_id, present)
+            written, value = _record(change, present)
+        except (PreconditionFailed, UnknownSchedule) as error:
+            results.append(error)
+            continue
+        values[schedule_id] = value
+        records.append((key, value))
+        results.append(written)
+    offsets = iter(owned.write(records))
+    return [one._replace(offset=next(offsets)) if isinstance(one, Written) else one for one in results]
 
 
 def list_page(owned: OwnedPartition, prefix: str, after: str | None, limit: int, max_bytes: int) -> SchedulePage:
@@ -186,30 +217,24 @@ def _parse_fields(fields: dict[str, Any], interval_ms: int, now_ms: int) -> Sche
     return schedule
 
 
-def _existing(owned: OwnedPartition, schedule_id: str) -> bytes:
-    value = owned.get(schedule_id.encode())
-    if value is None:
-        raise UnknownSchedule(f"there is no schedule {schedule_id!r}")
-    return value
+def _record(change: Change, present: bytes | None) -> tuple[Written, bytes | None]:
+    """Return what will be written, without its offset, and the record's value."""
+    schedule = change.schedule
+    if schedule is None:
+        if present is None and not change.may_be_missing:
+            raise _unknown(change.schedule_id)
+        return Written(change.schedule_id, -1, None, None), None
+    created_ms = schedule.created_ms if present is None else read_created_ms(present)
+    value = replace(schedule, created_ms=created_ms).encode()
+    return Written(change.schedule_id, -1, etag_of(value), created_ms), value
 
 
-def _write(owned: OwnedPartition, changes: Iterable[tuple[str, Schedule | None]]) -> list[Written | Deleted]:
-    created_ms: dict[str, int | None] = {}
-    written: list[Written | Deleted] = []
-    records: list[tuple[bytes, bytes | None]] = []
-    for schedule_id, schedule in changes:
-        key = schedule_id.encode()
-        if schedule is None:
-            created_ms[schedule_id] = None  # a later change of this list creates it again
-            records.append((key, None))
-            written.append(Deleted(schedule_id, -1))
-            continue
-        if schedule_id not in created_ms:
-            present = owned.get(key)
-            created_ms[schedule_id] = None if present is None else read_created_ms(present)
-        began_ms = created_ms[schedule_id]
-        began_ms = created_ms[schedule_id] = schedule.created_ms if began_ms is None else began_ms
-        value = replace(schedule, created_ms=began_ms).encode()
-        records.append((key, value))
-        written.append(Written(schedule_id, -1, etag_of(value), began_ms))
-    return [one._replace(offset=offset) for one, offset in zip(written, owned.write(records), strict=True)]
+def _unknown(schedule_id: str) -> UnknownSchedule:
+    return UnknownSchedule(f"there is no schedule {schedule_id!r}")
+
+
+def _single(results: Sequence[Written | PreconditionFailed | UnknownSchedule]) -> Written:
+    (result,) = results
+    if isinstance(result, Written):
+        return result
+    raise result

@@ -6,6 +6,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from fastapi.testclient import TestClient
+
 from clocksvc.api.forwarded_schedules import ForwardedSchedules
 from clocksvc.api.local_schedules import LocalSchedules
 from clocksvc.api.scheduler_app import create_scheduler_app
@@ -33,13 +35,11 @@ class PartitionInMemory:
     Attributes:
         owned: its schedules.
         error: if it is set, functions are not run and have this error.
-        after: if it is set, functions are run and have this error.
     """
 
     def __init__(self) -> None:
         self.owned = OwnedInMemory()
         self.error: ClocksvcError | None = None
-        self.after: ClocksvcError | None = None
         self.calls = 0
 
     def call(self, function: Callable[[Any], T]) -> "Future[T]":
@@ -49,10 +49,7 @@ class PartitionInMemory:
         try:
             if self.error is not None:
                 raise self.error
-            result = function(self.owned)
-            if self.after is not None:
-                raise self.after
-            future.set_result(result)
+            future.set_result(function(self.owned))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -93,6 +90,8 @@ class ScheduleFixture:
             metrics=lambda: (b"", "text/plain"),
             version="0.1.0",
         )
+        # FastAPI builds the routes at the first request, and its filter of warnings is not thread-safe.
+        TestClient(app).get("/livez")
         running = server(app, "127.0.0.1", 0)
         thread = threading.Thread(target=running.run, daemon=True)
         thread.start()

@@ -138,7 +138,7 @@ def test_a_request_that_may_have_been_written_is_not_repeated(client: TestClient
     """504 from the owner, or a connection that breaks off: the outcome is not known, and the request is sent once."""
     one = f"{PATH}/{an_id(0)}"
     with schedules.scheduler(0):
-        schedules.partitions[0].after = OutcomeUnknown()
+        schedules.partitions[0].owned.after_write = OutcomeUnknown()
         assert problem_name(client.put(one, json=CHECK)) == "outcome-unknown"
         assert len(schedules.partitions[0].owned.written) == 1
 

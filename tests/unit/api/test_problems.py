@@ -123,7 +123,7 @@ def unknown(schedules: ScheduleFixture) -> ScheduleAccess:
     """Writes have no known outcome."""
     schedules.add("monitor-1")
     for partition in schedules.partitions.values():
-        partition.after = OutcomeUnknown()
+        partition.owned.after_write = OutcomeUnknown()
     return schedules.access
 
 

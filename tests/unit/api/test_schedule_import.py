@@ -141,7 +141,7 @@ def test_a_partition_writes_its_lines_in_one_transaction(client: TestClient, fix
 @pytest.mark.parametrize(("error", "status"), [(SchedulesUnavailable(), 503), (OutcomeUnknown(), 504)])
 def test_a_partition_that_fails(client: TestClient, fixture: ScheduleFixture, error: Exception, status: int) -> None:
     """Its lines have the problem; those of other partitions are written."""
-    fixture.partitions[1].after = error  # type: ignore[assignment]
+    fixture.partitions[1].owned.after_write = error  # type: ignore[assignment]
     body = b"".join(line(f"m{number}") for number in range(40))
 
     for one in results(client.post(PATH, content=body, headers=NDJSON)):

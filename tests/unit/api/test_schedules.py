@@ -216,7 +216,7 @@ def test_what_can_not_be_done_now(
 def test_an_unknown_outcome_is_no_failure(client: TestClient, schedules: ScheduleFixture) -> None:
     """504: the schedule may have been written, and it is safe to repeat the request."""
     for partition in schedules.partitions.values():
-        partition.after = OutcomeUnknown()
+        partition.owned.after_write = OutcomeUnknown()
 
     response = client.put(ONE, json=CHECK)
 

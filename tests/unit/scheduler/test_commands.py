@@ -6,7 +6,7 @@ import pytest
 
 from clocksvc.errors import PreconditionFailed, UnknownSchedule
 from clocksvc.scheduler import commands
-from clocksvc.scheduler.commands import Deleted, Precondition, Written
+from clocksvc.scheduler.commands import Change, Precondition, Written
 from clocksvc.schedules.schedule import Schedule
 from clocksvc.schedules.schedule_json import etag_of
 from tests.unit.scheduler.owned_schedules import OwnedInMemory
@@ -49,8 +49,7 @@ def test_many_in_one_transaction(owned: OwnedInMemory) -> None:
     )
 
     assert [one.offset for one in written] == [1, 2, 3]
-    assert [one.created_ms for one in written if isinstance(one, Written)] == [LATER_MS, FIRST_MS, LATER_MS]
-    assert isinstance(written[2], Written)
+    assert [one.created_ms for one in written] == [LATER_MS, FIRST_MS, LATER_MS]
     assert commands.get(owned, "new").etag == written[2].etag
 
 
@@ -60,16 +59,15 @@ def test_many_deletions(owned: OwnedInMemory) -> None:
 
     written = commands.write_many(owned, [("old", None), ("never", None), ("old", schedule(b"2", LATER_MS))])
 
-    assert written[:2] == [Deleted("old", 1), Deleted("never", 2)]
+    assert written[:2] == [Written("old", 1, None, None), Written("never", 2, None, None)]
     assert owned.written[1:3] == [(b"old", None), (b"never", None)]
-    assert isinstance(written[2], Written)
     assert written[2].created_ms == LATER_MS
 
 
 def test_a_write_can_require_the_present_version(owned: OwnedInMemory) -> None:
     """Of two writers that read the same version, the second one fails, and the error has the present ETag."""
     first = commands.put(owned, "a", schedule(b"1"))
-    same = Precondition(etags=frozenset({first.etag}))
+    same = Precondition(etags=frozenset({str(first.etag)}))
     second = commands.put(owned, "a", schedule(b"2"), same)
 
     with pytest.raises(PreconditionFailed, match="nothing has changed") as caught:
@@ -79,7 +77,7 @@ def test_a_write_can_require_the_present_version(owned: OwnedInMemory) -> None:
 
     assert caught.value.etag == second.etag
     assert len(owned.written) == 2
-    assert commands.delete(owned, "a", Precondition(etags=frozenset({"x", second.etag}))) == 2
+    assert commands.delete(owned, "a", Precondition(etags=frozenset({"x", str(second.etag)}))) == 2
 
 
 def test_a_write_can_require_that_there_is_one_or_none(owned: OwnedInMemory) -> None:
@@ -121,3 +119,28 @@ def test_pages(owned: OwnedInMemory) -> None:
     assert ids("b:", "b:2", 2) == (["b:3"], None)
     assert ids("", None, 5, max_bytes=1) == (["a"], "a")
     assert ids("x", None, 5) == ([], None)
+
+
+def test_changes_in_one_transaction(owned: OwnedInMemory) -> None:
+    """Each sees the ones before it, and one that fails stops no other one."""
+    etag = commands.put(owned, "old", schedule()).etag or ""
+    same = Precondition(etags=frozenset({etag}))
+
+    results = commands.write(
+        owned,
+        [
+            Change("new", schedule(b"1", LATER_MS), Precondition(absent=True)),
+            Change("new", schedule(b"2"), Precondition(absent=True)),
+            Change("old", None, same),
+            Change("old", schedule(), same),
+            Change("old", None),
+            Change("old", schedule(b"3", LATER_MS)),
+        ],
+    )
+
+    assert [type(one) for one in results] == (
+        [Written, PreconditionFailed, Written, PreconditionFailed, UnknownSchedule, Written]
+    )
+    assert [one.offset for one in results if isinstance(one, Written)] == [1, 2, 3]
+    assert json.loads(owned.written[3][1] or b"")["created_at"] == "2026-11-22T12:01:40Z"
+    assert owned.transactions == 2
