@@ -37,14 +37,19 @@ def problem(status: int, name: str, detail: str = "because") -> Reply:
 
 
 class HttpStub:
-    """Answers each request with what `answer` returns; `asked` keeps them all. With `tls` by https."""
+    """Answers each request with what `answer` returns; `asked` has them all. With `tls` by https."""
 
     def __init__(self, answer: Callable[[Asked], Reply], port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
+        self.connections = 0
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                stub.connections += 1
+                super().setup()
 
             def do_GET(self) -> None:
                 stub._serve(self, answer)

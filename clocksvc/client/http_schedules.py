@@ -22,6 +22,7 @@ from clocksvc.errors import ClocksvcError, InvalidValue, RequestRejected, Servic
 from clocksvc.interfaces.schedule_topics import parse_id
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.runtime.backoff import CONNECTION, Backoff
+from clocksvc.runtime.fork import PerProcess
 
 NDJSON = "application/x-ndjson"
 _PAGE, _MISSED_PAGE = 1_000, 500
@@ -50,7 +51,8 @@ class HttpSchedules:
     """
 
     def __init__(self, url: str, clock: str, token: str | None, timeout_s: float) -> None:
-        self._client = ServiceClient(url, token)
+        self._clients = PerProcess(lambda: ServiceClient(url, token))
+        self._clients.get()  # so that a wrong URL is an error of the constructor
         self._path = f"/v1/clocks/{clock}/schedules"
         self._timeout_s = timeout_s
         self._time = SystemTime()
@@ -108,7 +110,7 @@ class HttpSchedules:
                 timeout_s=_ANSWER_TIMEOUT_S,
             )
             try:
-                with self._client.parts(request) as parts:
+                with self._clients.get().parts(request) as parts:
                     for line in _lines(parts):
                         after = _read(lambda line=line: str(json.loads(line)["id"]))  # type: ignore[misc]
                         yield line
@@ -122,7 +124,9 @@ class HttpSchedules:
             yield from _read(lambda page=page: [_missed(one) for one in page["missed_runs"]])  # type: ignore[misc]
 
     def close(self) -> None:
-        self._client.close()
+        client = self._clients.take()
+        if client is not None:
+            client.close()
 
     def _path_of(self, schedule_id: str) -> str:
         return f"{self._path}/{parse_id(schedule_id)}"
@@ -131,7 +135,7 @@ class HttpSchedules:
         retries = _Retries(self._time, self._timeout_s)
         while True:
             try:
-                return self._client.fetch(request)
+                return self._clients.get().fetch(request)
             except ServiceUnavailable as error:
                 if not is_repeatable and not _had_no_effect(error):
                     raise ServiceUnavailable(
@@ -171,7 +175,7 @@ class HttpSchedules:
         request = Request("POST", self._path, body=body, headers=headers, timeout_s=_ANSWER_TIMEOUT_S)
         failure: ServiceUnavailable | None = ServiceUnavailable("the service has not answered for all lines")
         try:
-            with self._client.parts(request) as parts:
+            with self._clients.get().parts(request) as parts:
                 for line, text in zip(lines, _lines(parts), strict=False):
                     answer = _read(lambda text=text: dict(json.loads(text)))  # type: ignore[misc]
                     error = _error(line.id, answer)

@@ -1,6 +1,7 @@
 """`Schedules(url)`: its requests, what it makes of responses, and when it repeats a request."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -169,6 +170,19 @@ def test_a_rejected_request_is_not_repeated(reply: Reply, error: type[ClocksvcEr
         schedules.put("a", CHECK)
 
     assert len(stub.asked) == 1
+
+
+def test_after_a_fork() -> None:
+    """The child has a connection of its own: on a common one, each could read the answer to the other."""
+    with HttpStub(written) as stub, opened(stub) as schedules:
+        schedules.put("a", CHECK)
+        if (child := os.fork()) == 0:
+            os._exit(0 if schedules.put("b", CHECK).offset == 17 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        schedules.put("c", CHECK)
+
+        assert [asked.path.rpartition("/")[2] for asked in stub.asked] == ["a", "b", "c"]
+        assert stub.connections == 2
 
 
 def test_without_a_service() -> None:
