@@ -1,8 +1,10 @@
 """The topic of schedules as relays of an outbox write it, in a real Kafka."""
 
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -13,12 +15,17 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
     ResourceType,
 )
+from sqlalchemy import create_engine
 
 from clocksvc.errors import Fenced, InvalidValue, RecordRejected, SchedulesUnavailable
+from clocksvc.interfaces.outbox import Change
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.outbox_topic import KafkaOutboxTopic
 from clocksvc.kafka.topics import KafkaTopics
+from clocksvc.outbox import Outbox, metadata
+from clocksvc.outbox.database import DatabaseChanges
+from clocksvc.outbox.relay import Relay
 from tests.system.installation import create_topic
 
 pytestmark = pytest.mark.servers
@@ -143,3 +150,37 @@ def test_a_topic_that_does_not_exist_is_named(bootstrap: str, key_prefix: str) -
     """It is not created here."""
     with ExitStack() as exits, pytest.raises(SchedulesUnavailable, match="does not exist"):
         Outboxes(bootstrap, key_prefix, exits).relay().fence()
+
+
+def test_a_relay_that_is_suspended_writes_nothing_old(outboxes: Outboxes, tmp_path: Path) -> None:
+    """It has read a change, and goes on when another relay has written a newer one. It becomes a standby."""
+    (tmp_path / "product.db").touch()
+    dsn, time = f"sqlite:///{tmp_path}/product.db", SystemTime()
+    engine = create_engine(dsn)
+    metadata.create_all(engine)
+
+    def put(payload: str) -> None:
+        schedule = {"interval": "60s", "task": "uptime.check", "payload": payload}
+        with engine.begin() as connection:
+            Outbox(outboxes.clock).put(connection, "id-0", schedule)
+
+    class Suspended(DatabaseChanges):
+        def newest(self, limit: int) -> list[Change]:
+            found = super().newest(limit)
+            if found and second.stats.puts == 0:
+                put("new")
+                second.step()
+            return found
+
+    first_changes, second_changes = Suspended(dsn, outboxes.clock, time), DatabaseChanges(dsn, outboxes.clock, time)
+    first = Relay(outboxes.clock, 60_000, first_changes, outboxes.relay(), time)
+    second = Relay(outboxes.clock, 60_000, second_changes, outboxes.relay(), time)
+    put("old")
+    first.step()
+
+    assert [json.loads(value or b"")["payload"] for _, _, value in outboxes.committed()] == ["new"]
+    assert (first.stats.active, second.stats.active) == (False, True)
+    assert second_changes.newest(10) == []
+    for opened in (first_changes, second_changes):
+        opened.close()
+    engine.dispose()
