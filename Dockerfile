@@ -9,7 +9,7 @@
 ARG PYTHON=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${PYTHON} AS build
-# Use `server,celery,taskbroker` for namespaces with a Kafka topic (docs/jobs.md).
+# Add `taskbroker` for namespaces with a Kafka topic (docs/jobs.md), and `outbox,postgres` for `clocksvc outbox`.
 ARG EXTRAS=server,celery
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
@@ -18,6 +18,7 @@ RUN ["python", "-m", "venv", "--without-pip", "/opt/clocksvc"]
 RUN ["python", "-m", "pip", "install", "--require-hashes", "--only-binary", ":all:", "--requirement", "requirements/build.txt"]
 # The versions that the tests use; compiled here, because the file system is read-only later.
 RUN case "${EXTRAS}" in *taskbroker*) more="--requirement requirements/taskbroker.txt" ;; esac; \
+    case "${EXTRAS}" in *outbox*) more="${more} --requirement requirements/outbox.txt" ;; esac; \
     python -m pip --python /opt/clocksvc/bin/python install --require-hashes --only-binary :all: --compile \
     --requirement requirements/service.txt ${more}
 COPY pyproject.toml README.md LICENSE ./
