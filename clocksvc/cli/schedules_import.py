@@ -11,7 +11,7 @@ from clocksvc.cli.console import add_json, error_text, note, print_json, show
 from clocksvc.cli.progress import Progress
 from clocksvc.client.schedule_values import Item, ScheduleResult
 from clocksvc.client.schedules import Schedules
-from clocksvc.errors import ClocksvcError, InvalidValue
+from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
 from clocksvc.interfaces.schedule_topics import parse_id
 from clocksvc.schedules.crontab import ID_SUFFIX_LENGTH, read_crontab
 
@@ -154,10 +154,15 @@ class _Import:
         with self._progress:
             try:
                 schedules.put_many(self._items(lines), self._note)
-            except ClocksvcError:
+            except ClocksvcError as error:
                 self._progress.clear()
-                until = f"the lines up to {self._last_line:,} are written" if self._last_line else "no line is written"
-                note(f"clocksvc schedules: {until}, others may be. It is safe to import all of them again")
+                if self._last_line or isinstance(error, Unavailable):
+                    until = (
+                        f"lines up to {self._last_line:,} are written"
+                        if self._last_line
+                        else "no line is known to be written"
+                    )
+                    note(f"clocksvc schedules: {until}, others may be. It is safe to import all again")
                 raise
 
     def prune(self, schedules: Schedules) -> None:

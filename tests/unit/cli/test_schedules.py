@@ -364,6 +364,20 @@ def test_an_import_without_a_service_says_how_far_it_came(
         assert schedules("import", file) == 1
 
     errors = capsys.readouterr().err.splitlines()
-    assert errors[0].startswith("clocksvc schedules: the lines up to 1,000 are written, others may be. It is safe")
+    assert errors[0].startswith("clocksvc schedules: lines up to 1,000 are written, others may be. It is safe")
     assert errors[1].startswith("clocksvc schedules: ")
     assert "no ready owner" in errors[1]
+
+
+def test_an_import_that_is_rejected_has_one_error(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the cause, and what to do."""
+    file = tmp_path / "schedules.ndjson"
+    file.write_text(json.dumps({"id": "a", **CHECK}) + "\n")
+    with HttpStub(lambda asked: problem(401, "unauthenticated", "wanted a token")) as stub:
+        monkeypatch.setenv("CLOCKSVC_URL", stub.url)
+        assert schedules("import", file) == 1
+
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.endswith("wanted a token (status 401); set CLOCKSVC_TOKEN to one of the service's tokens")
