@@ -76,7 +76,7 @@ def read(client: TestClient, limit: int) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 28, 29, 500])
 def test_all_of_them_in_pages(client: TestClient, limit: int) -> None:
-    """Each once, the newest tick first, whatever the size of the pages."""
+    """Each once, the newest tick first, in pages of any size."""
     runs = read(client, limit)
 
     assert len({(one["partition"], one["offset"]) for one in runs}) == len(runs) == 29

@@ -234,7 +234,7 @@ def test_a_record_that_kafka_rejects(client: TestClient, schedules: ScheduleFixt
 
 
 def test_pages_over_all_partitions(client: TestClient) -> None:
-    """In the order of ids, each once, whatever their partition; by prefix, and from an id on."""
+    """In the order of ids, each once, of all partitions; by prefix, and from an id on."""
     ids = [f"eu:{number:03}" for number in range(40)] + [f"us:{number}" for number in range(5)]
     for schedule_id in reversed(ids):
         client.put(f"{PATH}/{schedule_id}", json=CHECK)

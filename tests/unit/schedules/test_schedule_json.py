@@ -63,7 +63,7 @@ def test_what_is_read_can_be_written() -> None:
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=lambda body: repr(body[:20]))
 def test_what_is_no_json_object_is_named(body: bytes) -> None:
-    """An InvalidValue for the body, whatever is wrong with it, and never a value that is not JSON."""
+    """An InvalidValue for the body, with what is wrong, and never a value that is not JSON."""
     with pytest.raises(InvalidValue, match=r"^body: None is not valid: wanted a JSON object in UTF-8"):
         parse_fields(body)
 
