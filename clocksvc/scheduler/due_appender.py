@@ -67,7 +67,7 @@ class DueAppender:
         due = missed = 0
         for record in records:
             if len(self._records) >= MAX_RECORDS:
-                self._append(None)
+                self._append_part()
             if is_missed(record):
                 missed += 1
                 self._add_missed(record)
@@ -78,10 +78,7 @@ class DueAppender:
                 continue
             self._tasks.append(record)
             if len(self._tasks) >= TASKS:
-                accepted = accepted_record(self._clock, self._tasks)
-                self._send(self._sink)
-                self._records.append(accepted)
-                self._append(None)
+                self._append_part()
         return due, missed
 
     def commit(self, tick_ms: int) -> None:
@@ -93,6 +90,15 @@ class DueAppender:
         if self._sink is not None and self._tasks:
             self._send(self._sink)
         self._append(position_record(self._clock, Position(tick_ms, self.newest_missed)))
+
+    def _append_part(self) -> None:
+        """Append without a position. Tasks come first: a new owner does not handle the ticks before the newest one of
+        these records again."""
+        if self._sink is not None and self._tasks:
+            accepted = accepted_record(self._clock, self._tasks)
+            self._send(self._sink)
+            self._records.append(accepted)
+        self._append(None)
 
     def _add_missed(self, record: DueLogRecord) -> None:
         # A transaction begins exactly at the known end, otherwise it is not committed.

@@ -250,8 +250,13 @@ class OwnerTerm:
     def _decide(self, at_ms: int, interval_ms: int, newest_ms: int) -> None:
         assert self._wheel is not None
         assert self._appender is not None
-        found = self._wheel.advance(at_ms, interval_ms, newest_ms, self._time.now_ms())
         self._decided.ticks += 1
+        if at_ms < self._reader.sent_upto_ms:
+            # The owner before has appended all records of this tick: those of a later one are there. A schedule that
+            # was changed since could be due at this tick, and its record would be behind one of a later tick.
+            self._wheel.advance(at_ms, interval_ms, at_ms, self._time.now_ms())
+            return
+        found = self._wheel.advance(at_ms, interval_ms, newest_ms, self._time.now_ms())
         if not (found.due or found.missed):
             return
         records = tick_records(self._clock, self._without_rejected(found), at_ms)
@@ -281,7 +286,8 @@ class OwnerTerm:
 
     def _commit(self) -> None:
         assert self._wheel is not None
-        if self._wheel.position_ms != self._position_ms:
+        # It must not be behind records of later ticks: an owner reads from the newest position.
+        if self._wheel.position_ms != self._position_ms and self._wheel.position_ms >= self._reader.sent_upto_ms:
             self._commit_at(self._wheel.position_ms)
             self._rejected = frozenset()
 

@@ -184,6 +184,8 @@ class DueLogReader:
     Attributes:
         position: the newest one; None if no position was read.
         sent_ids: the ids of the records behind it, which are not produced again.
+        sent_upto_ms: the newest tick of these records; -1 without one. All earlier ticks are complete, because a
+            transaction has the records of its ticks in order.
         newest_missed: the offset of the newest record of the type `missed`; None if there is none.
     """
 
@@ -191,7 +193,8 @@ class DueLogReader:
         self.position: Position | None = None
         self.sent_ids: set[str] = set()
         self.newest_missed: int | None = None
-        self._sent_upto_ms = -1
+        self.sent_upto_ms = -1
+        self._newest_due: dict[bytes, bytes] = {}
 
     def read(self, offset: int, value: bytes, headers: Iterable[tuple[str, bytes | None]]) -> None:
         """Read the next record, in the order of offsets.
@@ -204,6 +207,7 @@ class DueLogReader:
             self.position = read_position(value)
             self.newest_missed = self.position.newest_missed
             self.sent_ids.clear()
+            self.sent_upto_ms = -1
             return
         if found.get(TYPE_HEADER) == MISSED.encode():
             self.newest_missed = offset
@@ -211,20 +215,39 @@ class DueLogReader:
         ids = [] if record_id is None else [record_id.decode()]
         if found.get(TYPE_HEADER) == ACCEPTED.encode():
             ids = _fields(value)["ids"]
-        if ids and tick is not None:
-            self.sent_ids.update(ids)
-            self._sent_upto_ms = max(self._sent_upto_ms, parse_timestamp(TICK_HEADER, tick.decode()))
+        if not ids or tick is None:
+            return
+        self.sent_ids.update(ids)
+        tick_ms = parse_timestamp(TICK_HEADER, tick.decode())
+        if tick_ms > self.sent_upto_ms:
+            self.sent_upto_ms = tick_ms
+            self._newest_due.clear()
+        schedule, due = found.get(SCHEDULE_HEADER), found.get(DUE_HEADER)
+        if schedule is not None and due is not None:
+            self._newest_due[schedule] = due
 
     def unsent(self, records: Iterable[DueLogRecord], tick_ms: int) -> Iterator[DueLogRecord]:
-        """Yield the records of a tick whose ids were not read."""
-        if tick_ms > self._sent_upto_ms:
+        """Yield the records of a tick whose ids were not read.
+
+        If a schedule was changed since, it can have due times before one that was sent at this tick. They are left out:
+        the records of each schedule are in the order of due times.
+        """
+        if tick_ms > self.sent_upto_ms:
             self.sent_ids.clear()
         if not self.sent_ids:
             yield from records
             return
         for one in records:
-            if dict(one.headers)[ID_HEADER].decode() not in self.sent_ids:
+            found = dict(one.headers)
+            if found[ID_HEADER].decode() in self.sent_ids:
+                continue
+            sent_due, due = self._newest_due.get(one.key), found.get(DUE_HEADER)
+            if sent_due is None or due is None or _due_ms(due) > _due_ms(sent_due):
                 yield one
+
+
+def _due_ms(due: bytes) -> int:
+    return parse_timestamp(DUE_HEADER, due.decode())
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:

@@ -216,6 +216,62 @@ def test_ids_that_are_there_are_passed_over(partition: PartitionFixture, records
     _all_once(partition)
 
 
+def _tear_backlog(partition: PartitionFixture) -> None:
+    """An owner sends the ticks of 12:02 to 12:04. A delayed request commits those of 12:02 and 12:03, and it dies."""
+    partition.put("a")
+    owner = partition.owner()
+    partition.tick()
+    partition.run(owner)
+    partition.due_log.torn = [TornTransaction(2)]
+    partition.tick(3)
+    owner.step()
+    assert partition.due() == [("a", "12:01"), ("a", "12:02"), ("a", "12:03")]
+
+
+def test_a_schedule_that_was_changed_is_not_due_behind_what_was_sent_later(partition: PartitionFixture) -> None:
+    """A new owner does not decide again at ticks before the last one that was sent. So records stay in order."""
+    _tear_backlog(partition)
+    partition.put("b")
+
+    partition.run(partition.owner())
+
+    due = partition.due()
+    assert [one for one in due if one[0] == "b"] == [("b", "12:03"), ("b", "12:04")]
+    assert [at for _, at in due] == sorted(at for _, at in due)
+
+
+def test_a_schedule_that_was_changed_within_a_tick_stays_in_order(partition: PartitionFixture) -> None:
+    """At an interval of 5 minutes, a schedule can be due several times at a tick."""
+    partition.put("a", cron="* * * * *")
+    owner = partition.owner()
+    partition.tick()
+    partition.run(owner)
+    partition.due_log.torn = [TornTransaction(2)]
+    partition.ticks.add(partition.now_ms + 4 * MINUTE, interval_ms=5 * MINUTE)
+    owner.step()
+    assert partition.due() == [("a", "12:01"), ("a", "12:02"), ("a", "12:03")]
+
+    partition.put("a", cron="1,2,4 * * * *")
+    partition.run(partition.owner())
+
+    assert partition.due() == [("a", "12:01"), ("a", "12:02"), ("a", "12:03"), ("a", "12:04")]
+
+
+def test_a_position_of_an_earlier_tick_is_not_written_behind_later_ticks(partition: PartitionFixture) -> None:
+    """A new owner that does not know the last tick yet commits nothing before it."""
+    _tear_backlog(partition)
+    late = partition.ticks.all[-2:]
+    del partition.ticks.all[-2:]
+
+    second = partition.owner()
+    partition.run(second)
+    assert partition.positions()[-1] == "12:01"
+    partition.ticks.all += late
+    partition.run(partition.owner())
+
+    assert partition.due() == [("a", "12:01"), ("a", "12:02"), ("a", "12:03"), ("a", "12:04")]
+
+
 @pytest.mark.parametrize("fault", list(CommitFault))
 def test_a_commit_without_an_answer(partition: PartitionFixture, fault: CommitFault) -> None:
     """The owner fences again, and reads what was committed."""
