@@ -335,13 +335,9 @@ class DueJudge:
             raise Violation(f"early: the record at offset {found.offset} was appended before its tick {tick_ms}")
         if partition.position_ms is not None and tick_ms <= partition.position_ms:
             raise Violation(f"order: a record of tick {tick_ms} behind the position {partition.position_ms}")
-        last_ms, moment = partition.last_tick
-        if tick_ms < last_ms:
-            # A new owner repeats the ticks of a torn transaction, and sends what was written meanwhile.
-            if not partition.fenced_between(moment, found.moment):
-                raise Violation(f"order: a record of tick {tick_ms} behind one of tick {last_ms}")
-            self.counts["sent behind a later tick by the next owner"] += 1
-        partition.last_tick = tick_ms, found.moment
+        if tick_ms < partition.last_tick_ms:
+            raise Violation(f"order: a record of tick {tick_ms} behind one of tick {partition.last_tick_ms}")
+        partition.last_tick_ms = tick_ms
         return tick
 
     def _judge_names(self, partition: "_Partition", found: Found) -> None:
@@ -389,7 +385,7 @@ class _Partition:
         self.fences: list[tuple[int, int, int]] = []
         self.position_ms: int | None = None
         self.begins_ms: int | None = None
-        self.last_tick = (0, 0)
+        self.last_tick_ms = 0
         self.forgiven_ms = -1
 
     def candidates(self, key: bytes, since: int, until: int) -> list[Version]:

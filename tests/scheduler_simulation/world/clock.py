@@ -86,6 +86,7 @@ class SimulatedClock:
             return False
         self.interval_ms = 1000 * self._scheduler.rng.choice(found)
         self._next_ms = (self.newest_ms // self.interval_ms + 1) * self.interval_ms
+        self._begins = False
         return True
 
     def after(self, at_ms: int, limit: int) -> list[TickWithOffset]:
