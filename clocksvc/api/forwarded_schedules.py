@@ -44,6 +44,7 @@ from clocksvc.schedules.schedule_json import SchedulePage, page_from_json
 
 FORWARD_TIMEOUT_S = 30.0
 """How long an owner may take. It is more than the owner waits for Kafka."""
+_MAX_CLIENTS = 64
 _OWN_TYPES = frozenset({"application/json", problems.MEDIA_TYPE, NDJSON})
 _COPIED_HEADERS = ("content-type", "etag", "retry-after", "www-authenticate")
 _UNAVAILABLE = problems.SCHEDULES_UNAVAILABLE.type
@@ -59,6 +60,7 @@ class ForwardedSchedules:
         self.spec = spec
         self._path = f"/v1/clocks/{spec.clock}/schedules"
         self._owners = ScheduleOwners(spec, schedulers, time)
+        self._clients: dict[str, AsyncServiceClient] = {}
 
     async def one(self, request: ScheduleRequest) -> Response:
         number = partition_of_id(self.spec, request.schedule_id)
@@ -196,7 +198,7 @@ class ForwardedSchedules:
         """
         writes = request.method != "GET"
         try:
-            response = await AsyncServiceClient(address).forward(request)
+            response = await self._client(address).forward(request)
         except ServiceUnavailable as error:
             if is_connection_refused(error):
                 raise _Unowned(
@@ -211,6 +213,14 @@ class ForwardedSchedules:
         if media_type not in _OWN_TYPES or 300 <= response.status < 400:
             raise self._not_clocksvc(address, partitions[0], writes=writes)
         return response
+
+    def _client(self, address: str) -> AsyncServiceClient:
+        """Return the client of an address. It is kept, because a TLS context reads files. Raises InvalidValue."""
+        if address not in self._clients:
+            if len(self._clients) >= _MAX_CLIENTS:
+                self._clients.clear()
+            self._clients[address] = AsyncServiceClient(address)
+        return self._clients[address]
 
     def _not_clocksvc(self, address: str, partition: int, *, writes: bool = False) -> Problem:
         why = f"the response of its owner at {address} is not that of clocksvc"

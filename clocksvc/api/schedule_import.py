@@ -69,8 +69,9 @@ class Results:
     def add(self, number: int, result: LineResult) -> None:
         """Add the result of a line."""
         part = self._compressor.compress(b'{"line":%d,%b}\n' % (number, result.members))
-        self._parts.append(part)
-        self.size += len(part)
+        if part:  # the compressor keeps what it gets, and returns it now and then
+            self._parts.append(part)
+            self.size += len(part)
 
     def read(self) -> Iterator[bytes]:
         """Yield the NDJSON in parts. Only once."""

@@ -14,7 +14,7 @@ from clocksvc.api import schedule_import, schedules, server
 from clocksvc.api.schedule_access import LineResult
 from clocksvc.api.schedule_import import MAX_LINE_BYTES, PART_LINES, LineReader, Results, parts_of
 from clocksvc.api.server import Connection
-from clocksvc.errors import OutcomeUnknown, SchedulesUnavailable
+from clocksvc.errors import NotOwner, OutcomeUnknown, SchedulesUnavailable
 from clocksvc.interfaces.schedule_topics import partition_of
 from tests.system.docs.blocks import blocks
 from tests.unit.api.clock_fixture import ClockFixture
@@ -294,3 +294,28 @@ def test_results_are_kept_compressed() -> None:
     assert kept.size < 20_000 * 20
     assert b"".join(kept.read()).count(b"\n") == 20_000
     assert schedules.LARGE_IMPORTS_PER_TOKEN * schedule_import.MAX_RESULT_BYTES <= 256 * 1024 * 1024
+
+
+def test_an_export_that_can_not_be_completed(
+    service: RunningService, fixture: ScheduleFixture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection is closed before the end of the response, so that no client takes a part for all of it."""
+    monkeypatch.setattr(schedules, "EXPORT_PAGE", 3)
+    monkeypatch.setattr(schedules, "EXPORT_PATIENCE_S", 0.0)
+    pages = 0
+
+    async def page(*args: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages > 2:
+            fixture.fail(NotOwner())
+        return await read(*args)
+
+    read = fixture.access.page
+    monkeypatch.setattr(fixture.access, "page", page)
+    for number in range(20):
+        fixture.add(f"m{number}")
+
+    with pytest.raises(httpx2.RemoteProtocolError, match="incomplete"):
+        httpx2.get(service.url + PATH, headers={"Accept": "application/x-ndjson"}, timeout=20)
+    assert pages == 3
