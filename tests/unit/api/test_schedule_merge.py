@@ -1,4 +1,4 @@
-"""Pages of several partitions: together they are one sorted list, whatever the pages of each partition are."""
+"""Pages of several partitions: together they are one sorted list, for all sizes of the pages of each partition."""
 
 import asyncio
 import random

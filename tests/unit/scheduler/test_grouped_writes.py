@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Partition:
-    """The queue of a real partition, whose functions run when the test says so."""
+    """The queue of a real partition, whose functions run when the test calls `run`."""
 
     def __init__(self) -> None:
         self.owned, self.calls = OwnedInMemory(), OwnerCalls()
