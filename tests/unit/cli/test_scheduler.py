@@ -89,38 +89,29 @@ class DueReader:
 
 
 class Scheduling:
-    """A clock with schedules, its ticks, and its schedulers."""
+    """A clock with schedules, and its scheduler."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace, self.clock = workspace, f"c{uuid.uuid4().hex[:10]}"
         self.settings = workspace.settings
         own = {**workspace.clock, "schedules": {"partitions": PARTITIONS}}
         self.settings["clocks"] = {self.clock: own}
-        self.ports = free_ports(2)
+        self._port = free_ports(1)[0]
 
-    def start(self, replica: int = 0) -> "subprocess.Popen[bytes]":
-        """Start a replica with a port of its own."""
-        arguments = ["--port", str(self.ports[replica]), *self.workspace.write()]
-        return self.workspace.start("scheduler", *arguments)
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start it."""
+        return self.workspace.start("scheduler", "--port", str(self._port), *self.workspace.write())
 
-    def get(self, path: str, replica: int = 0) -> tuple[int, bytes]:
+    def get(self, path: str) -> tuple[int, bytes]:
         """The status and the body of a response."""
-        url = f"http://127.0.0.1:{self.ports[replica]}{path}"
-        response = urllib3.request("GET", url, retries=False, timeout=5)
+        response = urllib3.request("GET", f"http://127.0.0.1:{self._port}{path}", retries=False, timeout=5)
         return response.status, response.data
 
-    def wait_ready(self, replica: int = 0) -> None:
-        """Wait until `/readyz` answers 200."""
-        eventually(lambda: self.get("/readyz", replica)[0] == 200, within=30)
-
-    def wait_owned(self, *replicas: int) -> None:
-        """Wait until each partition has an owner among these replicas that has handled a tick."""
-
-        def owned() -> bool:
-            found = [self.get("/metrics", replica)[1].decode() for replica in replicas]
-            return sum(text.count("clocksvc_scheduler_position_timestamp_seconds{") for text in found) == PARTITIONS
-
-        eventually(owned, within=30)
+    def wait_ready(self) -> None:
+        """Wait until `/readyz` answers 200, and each partition has a position."""
+        eventually(lambda: self.get("/readyz")[0] == 200, within=30)
+        position = b"clocksvc_scheduler_position_timestamp_seconds{"
+        eventually(lambda: self.get("/metrics")[1].count(position) == PARTITIONS, within=30)
 
     def lines(self) -> list[dict[str, Any]]:
         """The log lines of all children."""
@@ -149,7 +140,6 @@ def test_a_schedule_is_due_at_a_tick(scheduling: Scheduling, ticks: Ticks) -> No
     """It is written to its topic, and due at a tick; the process answers for it, and ends at SIGTERM."""
     child = scheduling.start()
     scheduling.wait_ready()
-    scheduling.wait_owned(0)
     created = to_rfc3339(ticks.last_ms)
     schedule = {"interval": "1s", "task": "uptime.check", "payload": {"url": "a"}, "created_at": created}
     with Schedules(kafka=scheduling.workspace.bootstrap, clock=scheduling.clock) as schedules:
@@ -174,31 +164,6 @@ def test_a_schedule_is_due_at_a_tick(scheduling: Scheduling, ticks: Ticks) -> No
     messages = [line["message"] for line in scheduling.lines()]
     assert any(message.startswith("ready: 0 schedules of 2 partitions") for message in messages)
     assert messages[-1] == "ended"
-
-
-def test_a_killed_owner_is_replaced(scheduling: Scheduling, ticks: Ticks) -> None:
-    """SIGKILL while ticks go on: the other replica continues, and each due time is sent once."""
-    children = [scheduling.start(0), scheduling.start(1)]
-    for replica in (0, 1):
-        scheduling.wait_ready(replica)
-    scheduling.wait_owned(0, 1)
-    names = [f"monitor-{number}" for number in range(20)]
-    begun_ms = ticks.last_ms
-    with Schedules(kafka=scheduling.workspace.bootstrap, clock=scheduling.clock) as schedules:
-        for name in names:
-            schedules.put(name, {"interval": "1s", "task": "a.b", "created_at": to_rfc3339(begun_ms)})
-
-    with closing(DueReader(scheduling.workspace, scheduling.clock)) as due:
-        ticks.advance(1)
-        eventually(lambda: len(due.read()) == 20, within=15)
-        ticks.advance(2)
-        children[0].kill()
-        ticks.advance(5)
-        eventually(lambda: len(due.read()) >= 160, within=20)
-        ticks.advance(1)
-        eventually(lambda: len(due.read()) >= 180, within=10)
-    wanted = {(name, to_rfc3339(begun_ms + number * SECOND_MS)) for name in names for number in range(1, 10)}
-    assert sorted((key, at) for key, at, _, _ in due.found) == sorted(wanted)
 
 
 def test_topics_with_other_partitions_are_refused(scheduling: Scheduling) -> None:
