@@ -1,4 +1,4 @@
-// Shows the runbook's section for a reason. It reads the copy that the service serves, because a closed network can't
+// Shows the runbook's section for the reason of a hold, or with a title. It reads the copy that the service serves, because a closed network can't
 // reach another copy.
 
 import { byId, make, setText } from "./dom.js";
@@ -6,20 +6,21 @@ import { byId, make, setText } from "./dom.js";
 let text = null;
 
 export function start() {
-  const link = byId("RunbookLink");
-  link.addEventListener("click", (event) => {
-    event.preventDefault();
-    open(link.dataset.reason).catch((error) => {
-      setText(link, `The runbook can't be read (${error.message}). See docs/runbook.md of the project`);
+  for (const link of [byId("RunbookLink"), byId("SchedulesRunbook")]) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      open(link.dataset).catch((error) => {
+        setText(link, `The runbook can't be read (${error.message}). See docs/runbook.md of the project`);
+      });
     });
-  });
+  }
 }
 
-async function open(reason) {
+async function open({ reason, section }) {
   text ??= await read();
   const parts = sections(text);
-  const found = parts.filter(({ body }) => reason && body.includes(`Reason \`${reason}\``));
-  setText(byId("RunbookTitle"), found.length ? `Runbook: ${reason}` : "Runbook");
+  const found = parts.filter(({ title, body }) => title === section || (reason && body.includes(`Reason \`${reason}\``)));
+  setText(byId("RunbookTitle"), found.length ? `Runbook: ${reason ?? section}` : "Runbook");
   byId("RunbookText").replaceChildren(...(found.length ? found : parts).flatMap(render));
   byId("RunbookBox").showModal();
 }

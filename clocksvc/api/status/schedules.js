@@ -5,17 +5,19 @@ import { asSentence, count, dateTime, duration, plural } from "./format.js";
 
 const LATE_S = 10; // schedulers announce themselves once a second
 
-// Returns {tone, text}: what is wrong with the schedules of a clock, as a clause; null if nothing is known to be wrong.
+// Returns {tone, text, section}: what is wrong with the schedules of a clock, as a clause, and the runbook's section about it;
+// null if nothing is known to be wrong.
 export function schedulesError(clock) {
   const { owned, partitions, replicas, loading } = clock.schedules ?? { owned: null };
   if (owned === null) return null;
-  if (replicas === 0) return { tone: "hold", text: "no scheduler runs its schedules" };
+  const section = "ClocksvcSchedulesWithoutOwner";
+  if (replicas === 0) return { tone: "hold", text: "no scheduler runs its schedules", section };
   if (owned < partitions) {
     const text = `${count(partitions - owned)} of ${plural(partitions, "partition")} of schedules ${partitions - owned === 1 ? "has" : "have"} no owner`;
-    return loading ? { tone: "warn", text: `${text} yet` } : { tone: "hold", text };
+    return loading ? { tone: "warn", text: `${text} yet`, section } : { tone: "hold", text, section };
   }
   const late = lateSeconds(clock);
-  return late ? { tone: "hold", text: `schedules are ${duration(late)} behind the clock` } : null;
+  return late ? { tone: "hold", text: `schedules are ${duration(late)} behind the clock`, section: "ClocksvcSchedulesLate" } : null;
 }
 
 // How far the schedules were behind the clock at the time of the answer; 0 if that is normal or not known.
@@ -40,6 +42,11 @@ export function draw(clock) {
   const { loading, loaded_ratio: ratio } = schedules;
   setVisible(byId("Loading"), Boolean(loading) && ratio !== null);
   if (ratio !== null) byId("Loading").value = ratio;
+  const link = byId("SchedulesRunbook");
+  const section = schedulesError(clock)?.section ?? "";
+  setVisible(link, section !== "");
+  if (link.dataset.section !== section) setText(link, `Runbook: ${section}`);
+  link.dataset.section = section;
   updateChildren(byId("SchedulesProblems"), schedules.problems.map(asSentence), () => make("li"), setText);
 }
 

@@ -211,8 +211,11 @@ window.poll = () => {};  // what the page does 5 s after an answer
   const json = (body) => new Response(JSON.stringify(body), {
     headers: { "Content-Type": "application/json", Date: new Date(api.now_ms).toUTCString() },
   });
-  window.fetch = async (path) => {
-    const [, name, resource] = path.split("?")[0].match(/^v1\\/clocks(?:\\/([^/]+)\\/(.+))?$/);
+  const file = window.fetch.bind(window);
+  window.fetch = async (path, options) => {
+    const asked = path.split("?")[0].match(/^v1\\/clocks(?:\\/([^/]+)\\/(.+))?$/);
+    if (asked === null) return file(path, options);
+    const [, name, resource] = asked;
     if (name === undefined) return json({ clocks: api.clocks });
     if (resource === "ticks/stream") return new Promise(() => {});
     if (resource === "holds") return json(api.holds);

@@ -25,6 +25,7 @@ def test_schedules_that_run_are_counted(browser: Browser) -> None:
         ]
         expect(seen.page.locator("#SchedulesCount")).to_have_text("1,000,000")
         expect(seen.page.locator("#Loading")).to_be_hidden()
+        expect(seen.page.locator("#SchedulesRunbook")).to_be_hidden()
         expect(seen.page.locator("#Headline")).to_have_attribute("data-tone", "ok")
 
         seen.page.evaluate(ANSWER, [clock_state(behind_s=5)])
@@ -75,12 +76,18 @@ def test_the_panel_says_what_is_wrong(browser: Browser) -> None:
         assert ["Due a minute", "not known"] in page.evaluate(FACTS)
         expect(page.locator("#SchedulesCount")).to_have_text("not known")
         seen.check_accessibility()
+        page.get_by_role("link", name="Runbook: ClocksvcSchedulesWithoutOwner").click()
+        expect(page.locator("#RunbookText h3")).to_have_text("ClocksvcSchedulesWithoutOwner")
+        page.get_by_role("button", name="Close").click()
 
         page.evaluate(ANSWER, [states()["schedules-late"]])
         facts = dict(page.evaluate(FACTS))
         assert facts["Sent up to"] == "10:15:00, 5 min behind the clock"
         assert facts["Missed"] == "3 since the schedulers started"
         assert facts["Unreadable"] == "2 records: see the scheduler's log"
+        page.get_by_role("link", name="Runbook: ClocksvcSchedulesLate").click()
+        expect(page.locator("#RunbookText h3")).to_have_text("ClocksvcSchedulesLate")
+        page.get_by_role("button", name="Close").click()
         expect(page.locator("#SchedulesProblems")).to_contain_text("Partition 3 at clocksvc-scheduler-")
         page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
         below = "document.getElementById('Schedules').getBoundingClientRect().top"
