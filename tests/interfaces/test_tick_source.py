@@ -256,6 +256,22 @@ def test_a_log_that_lost_its_records_is_no_empty_one(source: Source) -> None:
         opened.after(CLOCK, 0, 10)
 
 
+def test_a_log_that_lost_what_was_not_read_is_read_again() -> None:
+    """Records were removed behind the follower. The newest tick is found, and those that are left are given."""
+    plain = PlainTickLogImplementation()
+    made = LogSource(plain, lambda: MemoryLogFollower({LOG: plain.log}))
+    made.commit([OWNER.message(), *messages(1)])
+    opened = follow(made, 1)
+    made.commit(messages(2), messages(3))
+    made.commit(snapshot_messages(OWNER, {CLOCK: messages(3)[0]}, plain.log.end, complete=True), messages(4))
+    first = next(one.offset for one in plain.log.entries if one.message is not None and one.message.type == "snapshot")
+    plain.log.entries = [one for one in plain.log.entries if one.offset >= first - 1]
+    plain.log.first_offset = first - 1
+
+    step_until(opened, lambda: opened.newest(CLOCK) == 4 * MINUTE_MS)
+    assert minutes(opened.after(CLOCK, MINUTE_MS, 10)) == [4]
+
+
 def test_an_unreadable_record_stops_its_clock_alone(source: Source) -> None:
     """A newer version wrote it. The clock's ticks before it are not given either."""
     opened = follow_both(source)
