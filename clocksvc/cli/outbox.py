@@ -14,7 +14,7 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.metrics.outbox_metrics import RelayCollector, serve_metrics
 from clocksvc.outbox.database import DatabaseChanges
 from clocksvc.outbox.relay import Relay
-from clocksvc.service import bootstrap
+from clocksvc.service import schedule_bootstrap
 from clocksvc.service.log_format import FORMATS, LEVELS, setup_logging
 
 logger = logging.getLogger("clocksvc.outbox")
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     settings, time = load_settings(args), SystemTime()
     interval_ms = settings.clock_spec(args.clock).interval_ms
     changes = DatabaseChanges(_dsn(args), args.clock, time)
-    topic = bootstrap.open_outbox_topic(settings, args.clock, time)
+    topic = schedule_bootstrap.open_outbox_topic(settings, args.clock, time)
     try:
         changes.check_tables()
         setup_logging(args.log_format, level=args.log_level)

@@ -5,38 +5,27 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clocksvc.clock.log_owner import Installation, LogOwner, confirm_store
 from clocksvc.clock.logs import group_by_log, log_of
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.due_sink import DueSink
-from clocksvc.interfaces.outbox import OutboxTopic
 from clocksvc.interfaces.schedule import Schedule
-from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.schedulers import Schedulers
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.task_queue import TaskQueue
 from clocksvc.interfaces.task_routes import PlatformTask
 from clocksvc.interfaces.tick_log import TickLog
-from clocksvc.interfaces.tick_source import TickSource
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.interfaces.topics import Topics
 from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.metrics import Destination, DispatcherMetrics
-from clocksvc.kafka import schedule_topics as kafka_topics
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
-from clocksvc.kafka.compacted_topic import KafkaCompactedTopic
-from clocksvc.kafka.due_log import KafkaDueLog
-from clocksvc.kafka.log_follower import KafkaLogFollower
-from clocksvc.kafka.outbox_topic import KafkaOutboxTopic
-from clocksvc.kafka.schedule_writer import KafkaScheduleWriter
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.topics import KafkaTopics
@@ -47,8 +36,6 @@ from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.store_server import RedisStoreServer
 from clocksvc.redis_url import RedisAddress, public_address
 from clocksvc.runtime.fork import PerProcess
-from clocksvc.scheduler.followed_ticks import FollowedTicks
-from clocksvc.scheduler.partition import SchedulePartition
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.kafka_probe import KafkaProbe
 from clocksvc.service.notice_follower import NoticeFollower
@@ -63,9 +50,6 @@ logger = logging.getLogger("clocksvc.service")
 
 LEAVE_S = 10.0
 """How long `Service.stop` waits for all leaders together to release their leases, and then for the feeds to end."""
-
-_TASKS = 1_000
-"""For how many tasks of schedules the routes are remembered."""
 
 SWITCH_INTERVAL_S = 0.0001
 """The interval at which CPython switches between threads. With its default of 5 ms, a clock would wait about a dozen
@@ -143,51 +127,6 @@ def open_schedulers(settings: Settings, clock: str) -> Schedulers:
     return open_store_server(settings).schedulers(clock)
 
 
-def ensure_schedule_topics(settings: Settings, spec: SchedulesSpec, time: Time) -> list[str]:
-    """Create and check the topics of a clock's schedules: see `kafka.schedule_topics.ensure_schedule_topics`."""
-    return kafka_topics.ensure_schedule_topics(spec, settings.kafka_settings(), time, lambda: None)
-
-
-def open_ticks(settings: Settings, clocks: Collection[str], time: Time) -> FollowedTicks:
-    """Return the ticks of some clocks, for their schedules. The caller starts and stops it."""
-    return FollowedTicks(
-        settings.redis.prefix,
-        clocks,
-        partial(open_tick_log, settings, time=time),
-        KafkaLogFollower(settings.tick_log.topic, settings.kafka_settings()),
-        partial(_check_owner, settings),
-        time,
-    )
-
-
-def open_schedule_partition(
-    settings: Settings,
-    spec: SchedulesSpec,
-    number: int,
-    ticks: TickSource,
-    time: Time,
-    on_state: Callable[[], None],
-    sink: DueSink | None,
-) -> SchedulePartition:
-    """Return one partition of a clock's schedules. The caller runs it, and closes it.
-
-    Args:
-        sink: where due schedules go instead of the topic of due records; None for the topic.
-    """
-    kafka = settings.kafka_settings()
-    return SchedulePartition(
-        spec,
-        number,
-        schedules=lambda: KafkaCompactedTopic(spec.topic, kafka, time),
-        due_log=KafkaDueLog(spec.due_topic, number, kafka, time),
-        writer=KafkaScheduleWriter(spec.topic, number, kafka, time),
-        ticks=ticks,
-        time=time,
-        sink=sink,
-        on_state=on_state,
-    )
-
-
 def open_dispatcher(
     settings: Settings,
     spec: ClockSpec,
@@ -212,11 +151,11 @@ def open_dispatcher(
     metrics.start()
     prefix = settings.redis.prefix
     parts = (schedules, consumer, checkpoints, queue, time, metrics, app)
-    check = partial(_check_owner, settings, log_of(spec.name))
+    check = partial(check_owner, settings, log_of(spec.name))
     return TaskDispatcher(prefix, spec.name, name, *parts, check_owner=check, traced=settings.tracing.task_headers)
 
 
-def _check_owner(settings: Settings, log: int, owner: LogOwner) -> None:
+def check_owner(settings: Settings, log: int, owner: LogOwner) -> None:
     """Check that a log belongs to the configured installation and its Redis.
 
     Raises:
@@ -242,22 +181,6 @@ def check_dispatcher_owner(settings: Settings, owner: DispatcherOwner, time: Tim
         checkpoints.close()
 
 
-def open_outbox_topic(settings: Settings, clock: str, time: Time) -> OutboxTopic:
-    """Return the topic of a clock's schedules, as the relay of an outbox writes it. It does not connect before `fence`.
-
-    Raises:
-        UnknownClock: no clock with this name is configured.
-        InvalidValue: the clock has no schedules.
-    """
-    settings.clock_spec(clock)
-    spec = settings.schedules_specs().get(clock)
-    if spec is None:
-        raise InvalidValue(
-            f"clocks.{clock}.schedules", None, "wanted such as {partitions: 8}, for a clock with schedules"
-        )
-    return KafkaOutboxTopic(spec, open_topics(settings), settings.kafka_settings(), time)
-
-
 def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time: Time) -> TaskQueue:
     """Return Sentry's task platform as a task queue. It does not connect before the first task.
 
@@ -270,22 +193,10 @@ def open_taskbroker(settings: Settings, tasks: Mapping[str, PlatformTask], time:
     # Imported here, because it needs the packages of the extra `taskbroker`.
     from clocksvc.kafka.taskbroker import TaskbrokerQueue
 
-    return TaskbrokerQueue(tasks, _taskbroker_producer(settings, time), time)
+    return TaskbrokerQueue(tasks, taskbroker_producer(settings, time), time)
 
 
-def open_taskbroker_sink(settings: Settings, time: Time) -> DueSink:
-    """Return Sentry's task platform as a sink of due schedules, for one thread. It connects when one is due.
-
-    Raises:
-        SettingsError: the packages for the task platform are not installed.
-    """
-    from clocksvc.kafka.taskbroker import TaskbrokerDueSink
-
-    task_of = lru_cache(_TASKS)(settings.platform_task_of_schedule)
-    return TaskbrokerDueSink(task_of, _taskbroker_producer(settings, time), time)
-
-
-def _taskbroker_producer(settings: Settings, time: Time) -> "TaskbrokerProducer":
+def taskbroker_producer(settings: Settings, time: Time) -> "TaskbrokerProducer":
     from clocksvc.kafka.taskbroker import TaskbrokerProducer
 
     return TaskbrokerProducer(settings.taskbroker.replicas, open_topics(settings), settings.kafka_settings(), time)

@@ -18,7 +18,7 @@ from clocksvc.runtime.worker_thread import WorkerThread
 from clocksvc.scheduler.partition_state import PartitionState, PartitionStats
 from clocksvc.scheduler.partition_thread import PartitionThread
 from clocksvc.scheduler.replica import LEAVE_WITHIN_S, SchedulerReplica
-from clocksvc.service import bootstrap
+from clocksvc.service import bootstrap, schedule_bootstrap
 from clocksvc.settings import Settings
 
 logger = logging.getLogger("clocksvc.scheduler")
@@ -136,7 +136,7 @@ class ScheduleService:
             raise InvalidValue("clocks", sorted(settings.clocks), wanted)
         kinds = {spec.sink for spec in specs.values()}
         self._celery = open_celery_sink(settings) if SinkKind.CELERY in kinds else None
-        self._ticks = bootstrap.open_ticks(settings, specs, time)
+        self._ticks = schedule_bootstrap.open_ticks(settings, specs, time)
         replica_name = f"{bootstrap.holder_name()} {bootstrap.new_id()[:8]}"
         self.clocks: Mapping[str, ScheduledClock] = {
             name: self._scheduled(settings, spec, replica_name, address, time) for name, spec in specs.items()
@@ -147,7 +147,9 @@ class ScheduleService:
     ) -> ScheduledClock:
         def open_partition(number: int) -> PartitionThread:
             sink = self._sink(settings, spec, time)
-            partition = bootstrap.open_schedule_partition(settings, spec, number, self._ticks, time, replica.wake, sink)
+            partition = schedule_bootstrap.open_schedule_partition(
+                settings, spec, number, self._ticks, time, replica.wake, sink
+            )
             return PartitionThread(partition, spec.clock, time)
 
         replica = SchedulerReplica(
@@ -160,11 +162,13 @@ class ScheduleService:
             time=time,
             new_id=bootstrap.new_id,
         )
-        return ScheduledClock(spec, replica, partial(bootstrap.ensure_schedule_topics, settings, spec, time), time)
+        return ScheduledClock(
+            spec, replica, partial(schedule_bootstrap.ensure_schedule_topics, settings, spec, time), time
+        )
 
     def _sink(self, settings: Settings, spec: SchedulesSpec, time: Time) -> DueSink | None:
         if spec.sink is SinkKind.TASKBROKER:
-            return bootstrap.open_taskbroker_sink(settings, time)
+            return schedule_bootstrap.open_taskbroker_sink(settings, time)
         return self._celery if spec.sink is SinkKind.CELERY else None
 
     @property

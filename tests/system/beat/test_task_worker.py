@@ -25,6 +25,7 @@ from clocksvc.interfaces.task_queue import DueTask
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.schedules.due_log import due_id
 from clocksvc.service import bootstrap as composition
+from clocksvc.service import schedule_bootstrap
 from clocksvc.settings import Settings, settings_from
 from clocksvc.settings.tasks import TickTaskSettings
 from tests.faulty.commits import CommitFault
@@ -167,7 +168,7 @@ def test_a_schedule_that_is_due_is_a_task(platform: Platform) -> None:
         "namespaces": {"uptime": {"topic": topic}},
         "taskbroker": {"application": "shop"},
     }
-    partition = PartitionFixture(sink=composition.open_taskbroker_sink(settings_from(data), SystemTime()))
+    partition = PartitionFixture(sink=schedule_bootstrap.open_taskbroker_sink(settings_from(data), SystemTime()))
     partition.put("monitor-17", payload={"url": "https://example.org"})
     owner = partition.owner()
     partition.tick(2)
