@@ -32,6 +32,7 @@ LONGEST = (
     "tests/system/path/test_escape.py",
     "tests/system/mistakes/test_mistakes.py",
     "tests/system/path/test_failover.py",
+    "tests/system/outbox/test_kills.py",
     "tests/system/beat/test_health_file.py",
     "tests/system/beat/test_heartbeats.py",
     "tests/system/beat/test_heartbeat_outages.py",

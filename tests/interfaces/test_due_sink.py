@@ -1,4 +1,7 @@
-"""The behaviour of the sinks of due schedules: Celery over a real broker, the task platform over a real Kafka."""
+"""The behaviour of the sinks of due schedules: Celery over a real broker, the task platform over a real Kafka.
+
+What happens without a broker is in test_task_queue.py, which sends in the same way.
+"""
 
 import json
 import uuid
@@ -13,8 +16,6 @@ from confluent_kafka import Consumer, TopicPartition
 from sentry_protos.taskbroker.v1.taskbroker_pb2 import TaskActivation
 
 from clocksvc.celery.due_sink import CeleryDueSink
-from clocksvc.dev.child_server import free_ports
-from clocksvc.errors import TaskQueueUnavailable
 from clocksvc.interfaces.due_log import DueLogRecord
 from clocksvc.interfaces.due_sink import DueSink
 from clocksvc.interfaces.task_routes import PlatformTask, Routes
@@ -151,13 +152,6 @@ def test_a_task_without_a_route_is_rejected(implementation: Implementation) -> N
     assert rejected.record == records[1]
     assert ELSEWHERE in rejected.problem
     assert [one.headers["clocksvc-schedule"] for one in implementation.received()] == ["monitor-1", "monitor-3"]
-
-
-def test_a_broker_that_does_not_answer_is_an_error() -> None:
-    """The tasks can be sent again later. (For the task platform, test_task_queue.py has the same.)"""
-    nowhere = over_celery(f"redis://127.0.0.1:{free_ports(1)[0]}/0", "uptime")
-    with pytest.raises(TaskQueueUnavailable):
-        nowhere.sink.send([due(1)], nothing)
 
 
 def test_numbers_that_the_platform_can_not_have_are_rejected(bootstrap: str, key_prefix: str) -> None:

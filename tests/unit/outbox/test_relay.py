@@ -307,7 +307,7 @@ def test_a_relay_that_was_fenced_is_a_standby(product: Product) -> None:
     """While the other relay moves changes, it reads and writes none."""
     fenced(product)
     other = product.new_relay(Topic())
-    for number in range(60):
+    for number in range(25):
         product.put(f"id-{number}", number)
         other.step()
         run(product, 1)
