@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+import time
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ _WITHIN_S = 60.0
 
 @dataclass
 class Evidence:
-    """How much has happened: `repeated` are records with the same version as the one before them in the topic."""
+    """How much has happened: `repeated` are values with the same version as the value before them in the topic."""
 
     kills: dict[str, int] = field(default_factory=dict)
     versions: int = 0
@@ -54,6 +55,9 @@ class KillRun:
         kafka = {"bootstrap.servers": bootstrap}
         self._config.write_text(json.dumps({"kafka": kafka, "clocks": {clock: watched}}))
         self._processes: dict[str, Process] = {}
+        self._reader = Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": "ends", "isolation.level": "read_uncommitted"}
+        )
 
     def start(self, name: str) -> None:
         """Start the process `product` or `relay`."""
@@ -65,10 +69,13 @@ class KillRun:
         self._processes[name] = Process(command, log, environ={"CLOCKSVC_OUTBOX_DSN": self._dsn})
 
     def kill_at_random(self, name: str) -> None:
-        """Kill a process once it has worked for a moment, and start it again."""
+        """Kill a process once it has worked, and start it again. Half of the relays die within a transaction."""
         if name == "relay":
             self._relayed()
-        threading.Event().wait(self._rng.uniform(0.0, 0.1))
+        if name == "relay" and self.evidence.kills.get(name, 0) % 2 == 0:
+            self._appends()
+        else:
+            threading.Event().wait(self._rng.uniform(0.0, 0.5))
         self._processes[name].check_alive()
         self._processes[name].kill()
         self.evidence.kills[name] = self.evidence.kills.get(name, 0) + 1
@@ -85,6 +92,7 @@ class KillRun:
         """Kill what still runs."""
         for process in self._processes.values():
             process.kill()
+        self._reader.close()
         self._engine.dispose()
 
     def judge(self) -> None:
@@ -113,7 +121,8 @@ class KillRun:
             assert at >= before, f"{monitor}: version {at} follows {before}: {records}"
             self.evidence.records += 1
             self.evidence.tombstones += record is None
-            self.evidence.repeated += at == before
+            self.evidence.repeated += record is not None and at == before
+        assert records, f"{monitor} is not in the topic: {versions}"
         last = records[-1]
         assert (last is not None) == versions[max(versions)]
         if last is not None:
@@ -141,6 +150,17 @@ class KillRun:
     @property
     def _topic(self) -> str:
         return f"{self._clock}-schedules"
+
+    def _appends(self) -> None:
+        """Wait until the topic has new records, which are usually not committed yet."""
+        before = self._ends()
+        deadline = time.monotonic() + _WITHIN_S
+        while self._ends() == before:
+            assert time.monotonic() < deadline, "the relay writes nothing"
+
+    def _ends(self) -> list[int]:
+        topic = [TopicPartition(self._topic, partition) for partition in range(PARTITIONS)]
+        return [self._reader.get_watermark_offsets(one, 10, cached=False)[1] for one in topic]
 
     def _relayed(self) -> None:
         """Wait until the relay that was started last has moved changes."""

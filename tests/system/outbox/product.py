@@ -1,7 +1,8 @@
 """A product that changes its monitors and their schedules: `python -m tests.system.outbox.product DSN CLOCK SEED`.
 
-Several threads, each with transactions of one to three monitors. Some are rolled back. Every version of a monitor is in
-the table `history`, written in the same transaction, so that a judge knows what was committed. SIGTERM ends it.
+Several threads, each with transactions of one to three monitors and a new one. Some are rolled back. Every version of a
+monitor is in the table `history`, written in the same transaction, so that a judge knows what was committed. SIGTERM
+ends it.
 """
 
 import random
@@ -69,6 +70,8 @@ def work(engine: Engine, clock: str, rng: random.Random, stopping: threading.Eve
             with engine.connect() as connection, connection.begin() as transaction:
                 for number in sorted(rng.sample(range(MONITORS), rng.choice((1, 1, 2, 3)))):
                     change(connection, outbox, f"monitor-{number}", alive=rng.random() < 0.7)
+                # It is never changed again: if its only change were lost, no later one would hide this.
+                change(connection, outbox, f"once-{rng.getrandbits(64):x}", alive=True)
                 if rng.random() < 0.1:
                     transaction.rollback()
         except OperationalError as error:  # SQLite: another process writes for longer than the time-out
