@@ -124,6 +124,77 @@ def test_the_readmes_follower(documented: DocumentedInstallation, name: str) -> 
     assert second == first + 1
 
 
+def test_the_guides_programs_write_schedules(documented: DocumentedInstallation) -> None:
+    """docs/schedules.md and the README: by the service and in Kafka. Afterwards, no schedule of the guide is there."""
+    documented.write("readme_schedules.py", example("schedules"))
+    documented.write("own.py", example("own.py", "docs/schedules.md"))
+    documented.write("direct.py", example("direct", "docs/schedules.md"))
+    for program in ("readme_schedules.py", "direct.py", "own.py"):
+        done = documented.run(f"python {program}")
+        assert done.returncode == 0, done.stderr
+
+    assert done.stdout.splitlines() == ["1000 written", "1002 schedules of acme"]
+    assert documented.run("clocksvc schedules list demo --prefix acme:").stdout == (
+        "checkins: no schedules with the prefix acme:\n"
+    )
+
+
+def test_workers_get_what_is_due(documented: DocumentedInstallation) -> None:
+    """docs/schedules.md: each due time comes once. A worker that gets all records again keeps one row for each."""
+    put = 'clocksvc schedules put demo bill:1 --interval 1s --task billing.cut --payload \'{"customer": "acme"}\''
+    assert documented.run(put).returncode == 0
+    documented.write("worker.py", example("worker.py", "docs/schedules.md"))
+    documented.write("once.py", example("once", "docs/schedules.md"))
+    for program in ("python worker.py", "python once.py"):
+        documented.start(program)
+
+    def due() -> list[str]:
+        lines = documented.output("python worker.py").splitlines()
+        return [line.split()[0] for line in lines if ' bill:1 billing.cut b\'{"customer":"acme"}\'' in line]
+
+    def bills() -> list[str]:
+        with closing(sqlite3.connect(documented.folder / "bills.sqlite")) as database:
+            try:
+                return [due for (due,) in database.execute("SELECT due FROM bills WHERE customer = 'acme'")]
+            except sqlite3.OperationalError:
+                return []
+
+    eventually(lambda: len(due()) >= 3, within=TIMEOUT_S, what="three due records")
+    eventually(lambda: len(bills()) >= 3, within=TIMEOUT_S, what="three bills")
+    documented.end("python once.py", signal.SIGKILL)
+    before = len(bills())
+    documented.write("again.py", example("once", "docs/schedules.md").replace('"billing"', '"another"'))
+    documented.start("python again.py")
+    eventually(lambda: len(bills()) >= before + 3, within=TIMEOUT_S, what="three more bills")
+    documented.end("python worker.py", signal.SIGKILL)
+    documented.end("python again.py", signal.SIGKILL)
+    assert documented.run("clocksvc schedules delete demo bill:1").returncode == 0
+
+    for times in (due(), sorted(bills())):
+        seconds = [parse_timestamp("due", time) // 1000 for time in times]
+        assert seconds == list(range(seconds[0], seconds[0] + len(seconds)))
+
+
+def test_the_commands_of_a_crontab_run(documented: DocumentedInstallation) -> None:
+    """examples/crontab/worker.py runs them with their settings and their input, and SIGTERM ends it."""
+    folder = ROOT / "examples" / "crontab"
+    assert [line for line in (folder / "shop.crontab").read_text().splitlines() if not line.startswith("#")] == [
+        line for line in example("shop.crontab", "docs/schedules.md", "").splitlines() if not line.startswith("#")
+    ]
+    documented.write("cron_worker.py", (folder / "worker.py").read_text(encoding="utf-8"))
+    payload = {"command": "echo $CLOCKSVC_DUE $NAME $(cat) >> ran.txt", "stdin": "in", "environment": {"NAME": "shop"}}
+    put = f"clocksvc schedules put demo cron:1 --interval 1s --task cron.run --payload '{json.dumps(payload)}'"
+    assert documented.run(put).returncode == 0
+    ran, worker = documented.folder / "ran.txt", "python cron_worker.py demo-due --task cron.run"
+
+    documented.start(worker)
+    eventually(lambda: ran.exists() and ran.read_text().count(" shop in\n") >= 2, within=TIMEOUT_S, what="two runs")
+
+    assert documented.end(worker) == 0
+    assert documented.run("clocksvc schedules delete demo cron:1").returncode == 0
+    assert " cron:1 exit code 0" in documented.output(worker)
+
+
 @pytest.fixture
 def without_consumer(documented: DocumentedInstallation) -> DocumentedInstallation:
     """The installation without the quick start's consumer. A test starts its own one in the same group."""
@@ -214,74 +285,3 @@ def test_the_keys_of_a_clock_may_go(documented: DocumentedInstallation) -> None:
     done = documented.run(typed)
 
     assert int(done.stdout) > 5
-
-
-def test_the_guides_programs_write_schedules(documented: DocumentedInstallation) -> None:
-    """docs/schedules.md and the README: by the service and in Kafka. Afterwards, no schedule of the guide is there."""
-    documented.write("readme_schedules.py", example("schedules"))
-    documented.write("own.py", example("own.py", "docs/schedules.md"))
-    documented.write("direct.py", example("direct", "docs/schedules.md"))
-    for program in ("readme_schedules.py", "direct.py", "own.py"):
-        done = documented.run(f"python {program}")
-        assert done.returncode == 0, done.stderr
-
-    assert done.stdout.splitlines() == ["1000 written", "1002 schedules of acme"]
-    assert documented.run("clocksvc schedules list demo --prefix acme:").stdout == (
-        "checkins: no schedules with the prefix acme:\n"
-    )
-
-
-def test_workers_get_what_is_due(documented: DocumentedInstallation) -> None:
-    """docs/schedules.md: each due time comes once. A worker that gets all records again keeps one row for each."""
-    put = 'clocksvc schedules put demo bill:1 --interval 1s --task billing.cut --payload \'{"customer": "acme"}\''
-    assert documented.run(put).returncode == 0
-    documented.write("worker.py", example("worker.py", "docs/schedules.md"))
-    documented.write("once.py", example("once", "docs/schedules.md"))
-    for program in ("python worker.py", "python once.py"):
-        documented.start(program)
-
-    def due() -> list[str]:
-        lines = documented.output("python worker.py").splitlines()
-        return [line.split()[0] for line in lines if ' bill:1 billing.cut b\'{"customer":"acme"}\'' in line]
-
-    def bills() -> list[str]:
-        with closing(sqlite3.connect(documented.folder / "bills.sqlite")) as database:
-            try:
-                return [due for (due,) in database.execute("SELECT due FROM bills WHERE customer = 'acme'")]
-            except sqlite3.OperationalError:
-                return []
-
-    eventually(lambda: len(due()) >= 3, within=TIMEOUT_S, what="three due records")
-    eventually(lambda: len(bills()) >= 3, within=TIMEOUT_S, what="three bills")
-    documented.end("python once.py", signal.SIGKILL)
-    before = len(bills())
-    documented.write("again.py", example("once", "docs/schedules.md").replace('"billing"', '"another"'))
-    documented.start("python again.py")
-    eventually(lambda: len(bills()) >= before + 3, within=TIMEOUT_S, what="three more bills")
-    documented.end("python worker.py", signal.SIGKILL)
-    documented.end("python again.py", signal.SIGKILL)
-    assert documented.run("clocksvc schedules delete demo bill:1").returncode == 0
-
-    for times in (due(), sorted(bills())):
-        seconds = [parse_timestamp("due", time) // 1000 for time in times]
-        assert seconds == list(range(seconds[0], seconds[0] + len(seconds)))
-
-
-def test_the_commands_of_a_crontab_run(documented: DocumentedInstallation) -> None:
-    """examples/crontab/worker.py runs them with their settings and their input, and SIGTERM ends it."""
-    folder = ROOT / "examples" / "crontab"
-    assert [line for line in (folder / "shop.crontab").read_text().splitlines() if not line.startswith("#")] == [
-        line for line in example("shop.crontab", "docs/schedules.md", "").splitlines() if not line.startswith("#")
-    ]
-    documented.write("cron_worker.py", (folder / "worker.py").read_text(encoding="utf-8"))
-    payload = {"command": "echo $CLOCKSVC_DUE $NAME $(cat) >> ran.txt", "stdin": "in", "environment": {"NAME": "shop"}}
-    put = f"clocksvc schedules put demo cron:1 --interval 1s --task cron.run --payload '{json.dumps(payload)}'"
-    assert documented.run(put).returncode == 0
-    ran, worker = documented.folder / "ran.txt", "python cron_worker.py demo-due --task cron.run"
-
-    documented.start(worker)
-    eventually(lambda: ran.exists() and ran.read_text().count(" shop in\n") >= 2, within=TIMEOUT_S, what="two runs")
-
-    assert documented.end(worker) == 0
-    assert documented.run("clocksvc schedules delete demo cron:1").returncode == 0
-    assert " cron:1 exit code 0" in documented.output(worker)
