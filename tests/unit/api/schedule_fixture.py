@@ -16,6 +16,8 @@ from clocksvc.api.tokens import Token
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.schedule_topics import SchedulesSpec, partition_of
 from clocksvc.interfaces.schedulers import SchedulerAnnouncement
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.scheduler.owner_calls import OwnerCalls
 from clocksvc.schedules.schedule import Schedule
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStoreServer
@@ -35,24 +37,32 @@ class PartitionInMemory:
     Attributes:
         owned: its schedules.
         error: if it is set, functions are not run and have this error.
+        is_busy: while it is true, functions wait for `run`.
     """
 
     def __init__(self) -> None:
         self.owned = OwnedInMemory()
         self.error: ClocksvcError | None = None
+        self.is_busy = False
         self.calls = 0
+        self._queue = OwnerCalls()
+        self._queue.open()
 
     def call(self, function: Callable[[Any], T]) -> "Future[T]":
         """Run a function, as `SchedulePartition.call`."""
         self.calls += 1
-        future: Future[T] = Future()
-        try:
-            if self.error is not None:
-                raise self.error
-            future.set_result(function(self.owned))
-        except Exception as error:
-            future.set_exception(error)
+        if self.error is not None:
+            failed: Future[T] = Future()
+            failed.set_exception(self.error)
+            return failed
+        future = self._queue.add(function)
+        if not self.is_busy:
+            self.run()
         return future
+
+    def run(self) -> None:
+        """Run the functions that wait."""
+        self._queue.run(self.owned, SystemTime())
 
 
 class ScheduleFixture:
@@ -105,11 +115,15 @@ class ScheduleFixture:
             thread.join(20)
             self.schedulers.withdraw(f"replica {url}", {})
 
+    def partition_of(self, schedule_id: str) -> PartitionInMemory:
+        """The partition of a schedule."""
+        return self.partitions[partition_of(schedule_id.encode(), PARTITIONS)]
+
     def add(self, schedule_id: str) -> None:
         """Add a schedule as other programs write it."""
         key, created_ms = schedule_id.encode(), self.time.now_ms()
         value = Schedule("uptime.check", created_ms, every_ms=60_000).encode()
-        self.partitions[partition_of(key, PARTITIONS)].owned.write([(key, value)])
+        self.partition_of(schedule_id).owned.write([(key, value)])
 
     def fail(self, error: ClocksvcError | None) -> None:
         """Let all functions have this error."""

@@ -201,7 +201,7 @@ def test_the_owner_gets_the_token_of_the_caller_and_no_other_header(
     """It checks it again. Without the scope, no request is sent; redirects are not followed."""
 
     def redirect(asked: Asked) -> Reply:
-        return Reply(302, {}, headers={"Location": "http://127.0.0.1:1/stolen"})
+        return Reply(302, {}, headers={"Location": f"{stub.url}/stolen", "Content-Type": "application/json"})
 
     with HttpStub(redirect) as stub:
         schedules.announce(stub.url, 0)

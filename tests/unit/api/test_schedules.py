@@ -1,12 +1,14 @@
 """Schedules over HTTP: write, read, delete and list them."""
 
 import json
+import threading
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
+from clocksvc.api import local_schedules
 from clocksvc.errors import (
     Fenced,
     NotOwner,
@@ -19,6 +21,7 @@ from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.openapi_contract import problem_name
 from tests.unit.api.schedule_fixture import PATH, ScheduleFixture
+from tests.waiting import eventually
 
 ONE = f"{PATH}/monitor-1"
 CHECK = {"interval": "60s", "task": "uptime.check"}
@@ -211,6 +214,38 @@ def test_what_can_not_be_done_now(
         assert response.json()["reason"] == reason
         assert response.headers["retry-after"] == "1"
         assert "nothing has changed, and it is safe to send the request again" in response.json()["detail"]
+
+
+def test_a_partition_that_does_not_come_to_it(
+    client: TestClient, schedules: ScheduleFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that waited too long is cancelled: 503, and it is not done later. If it has begun, 504."""
+    monkeypatch.setattr(local_schedules, "CALL_TIMEOUT_S", 0.1)
+    partition = schedules.partition_of("monitor-1")
+    partition.is_busy = True
+    responses = [client.put(ONE, json=CHECK), client.get(ONE)]
+    partition.run()
+
+    for response in responses:
+        assert (problem_name(response), response.json()["reason"]) == ("schedules-unavailable", "kafka")
+        assert "has not answered within" in response.json()["detail"]
+    assert partition.owned.written == []
+
+    partition.is_busy, acknowledged = False, threading.Event()
+    monkeypatch.setattr(partition.owned, "read_to_end", acknowledged.wait)
+
+    def begin() -> None:
+        eventually(lambda: partition.calls == 3, what="the request to come")
+        partition.run()
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    partition.is_busy = True
+    begun = client.put(ONE, json=CHECK)
+    acknowledged.set()
+    thread.join(10)
+    assert (begun.status_code, problem_name(begun)) == (504, "outcome-unknown")
+    assert len(partition.owned.written) == 1
 
 
 def test_an_unknown_outcome_is_no_failure(client: TestClient, schedules: ScheduleFixture) -> None:
