@@ -50,7 +50,7 @@ class ScheduledClock:
         self.spec, self.replica = spec, replica
         self.problem: str | None = "its topics were not checked yet"
         self._ensure_topics, self._time = ensure_topics, time
-        self._backoff = Backoff(CONNECTION)
+        self._backoff, self._misconfigured = Backoff(CONNECTION), False
         self._lines = RepeatedLines(logger)
         self._leaving = False
         self._thread = WorkerThread(f"clocksvc-topics-{spec.clock}", self._begin, log=logger)
@@ -71,7 +71,7 @@ class ScheduledClock:
         if self._leaving:
             return "this process leaves its partitions to other replicas"
         if self.problem is not None:
-            return "the topics of its schedules are missing or not as configured"
+            return "its topics are not as configured" if self._misconfigured else "its topics were not found yet"
         if not self.replica.settled:
             loading = sum(one.state is PartitionState.LOADING for one in self.partitions.values())
             return f"{loading} of its partitions are being loaded" if loading else "the store has not answered yet"
@@ -105,7 +105,8 @@ class ScheduledClock:
 
     def _retry(self, error: ClocksvcError) -> float:
         self.problem = str(error)
-        level = logging.ERROR if isinstance(error, SchedulesMisconfigured) else logging.WARNING
+        self._misconfigured = isinstance(error, SchedulesMisconfigured)
+        level = logging.ERROR if self._misconfigured else logging.WARNING
         self._lines.log(
             *(self._time.monotonic(), level, without_numbers(self.problem)),
             *("the schedules of clock %s do not run: %s", self.spec.clock, self.problem),

@@ -71,14 +71,14 @@ Parts = tuple[ScheduledClock, FakeReplica, Topics]
 
 
 @pytest.mark.parametrize(
-    ("error", "level"),
+    ("error", "level", "shown"),
     [
-        (SchedulesUnavailable("Kafka does not answer"), logging.WARNING),
-        (SchedulesMisconfigured("topic of schedules 'checkins-schedules' has 3 partitions"), logging.ERROR),
+        (SchedulesUnavailable("Kafka does not answer"), logging.WARNING, "its topics were not found yet"),
+        (SchedulesMisconfigured("'a-due' has 3 partitions"), logging.ERROR, "its topics are not as configured"),
     ],
 )
 def test_the_replica_starts_once_the_topics_are_right(
-    scheduled: Parts, error: Exception, level: int, caplog: pytest.LogCaptureFixture
+    scheduled: Parts, error: Exception, level: int, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Until then the problem is shown and logged once, and the check is repeated."""
     clock, replica, topics = scheduled
@@ -87,7 +87,7 @@ def test_the_replica_starts_once_the_topics_are_right(
     assert (clock._begin() or 0) > 0
     assert (clock._begin() or 0) > 0
     assert (clock.problem, replica.started) == (str(error), 0)
-    assert clock.readiness_error == "the topics of its schedules are missing or not as configured"
+    assert clock.readiness_error == shown
     assert [(one.levelno, one.getMessage()) for one in caplog.records] == [
         (level, f"the schedules of clock checkins do not run: {error}")
     ]
