@@ -1,4 +1,4 @@
-"""A rolling restart of three schedulers under load, the loss of their leases, and a SIGKILL: `make soak`.
+"""A rolling restart of three schedulers under load, the loss of their leases, and many SIGKILLs: `make soak`.
 
 Each old replica gets SIGTERM once the new one is ready, as Kubernetes does it with maxSurge 1 and maxUnavailable 0.
 Every schedule must be due at each of its times exactly once for read_committed readers, judged by arithmetic alone. The
@@ -6,6 +6,8 @@ longest delay from the time of a tick to the append of its last due record is pr
 """
 
 import json
+import os
+import random
 import threading
 import time
 import uuid
@@ -34,16 +36,18 @@ PARTITIONS = 8
 SCHEDULES = 20_000
 INTERVAL_S = 10
 STEADY_S = 15.0
+KILLS = int(os.environ.get("SCHEDULER_KILLS", "20"))
 LIMITS_S = {
-    "steady": 2.0,
     "rolling restart": 2.0,
     "leases lost": 2.0,
     "SIGKILL": 10.0,
     "each stopped before the new one starts": 2.0,
     "blue-green": 2.0,
     "a single replica restarted": 15.0,
+    "kills": 60.0,
 }
-"""The longest delay in each phase. After a SIGKILL the lease must expire, and the partitions are loaded."""
+"""By how much the longest delay in each phase may exceed the one without any event, which depends on the machine. After
+a SIGKILL the lease must expire, and the partitions are loaded."""
 
 
 class Schedulers:
@@ -53,14 +57,19 @@ class Schedulers:
         self._installed = installed
         self._urls: dict[str, str] = {}
 
-    def start(self, name: str) -> float:
-        """Start a replica, and return the seconds until it is ready."""
+    def start(self, name: str, *, ready: bool = True) -> float:
+        """Start a replica, and return the seconds until it is ready, if `ready`."""
         port = free_ports(1)[0]
         self._urls[name] = f"http://{LOOPBACK}:{port}"
         began = time.monotonic()
         self._installed.start(name, "clocksvc.cli.main", "scheduler", "--port", str(port))
-        eventually(lambda: self._is_ready(name), within=60, what=f"{name} to be ready")
+        if ready:
+            self.wait_ready(name)
         return time.monotonic() - began
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until a replica has loaded its partitions."""
+        eventually(lambda: self._is_ready(name), within=60, what=f"{name} to be ready")
 
     def stop(self, name: str) -> float:
         """SIGTERM; returns the seconds until the process has ended."""
@@ -140,6 +149,24 @@ def lose_leases(redis_url: str, prefix: str) -> None:
         assert redis.delete(*lost) == 2
 
 
+def kill_often(schedulers: Schedulers, names: list[str], redis_url: str, prefix: str) -> None:
+    """Replace one of the replicas at random, mostly by SIGKILL, also while it loads. Sometimes empty the store."""
+    chance = random.Random(1)
+    for number in range(KILLS):
+        wait(chance.choice([0.5, 1.0, 2.0, 4.0, 7.0]))
+        victim = names.pop(chance.randrange(len(names)))
+        if chance.random() < 0.75:
+            schedulers.kill(victim)
+        else:
+            schedulers.wait_ready(victim)
+            schedulers.stop(victim)
+        if chance.random() < 0.3:
+            with Redis.from_url(redis_url) as redis:
+                redis.delete(*redis.keys(f"{prefix}:*"))
+        names.append(f"after-{number}")
+        schedulers.start(names[-1], ready=False)
+
+
 def test_schedulers_are_replaced_without_a_gap(bootstrap: str, redis_url: str, key_prefix: str, tmp_path: Path) -> None:
     """Nothing is lost, nothing is twice, and nothing is later than the limit of its phase."""
     create_topic(bootstrap, f"{key_prefix}-t", 1)
@@ -188,6 +215,11 @@ def test_schedulers_are_replaced_without_a_gap(bootstrap: str, redis_url: str, k
                 schedulers.stop("j")
                 schedulers.start("k")
                 wait(STEADY_S)
+            for new in ("l", "m"):
+                schedulers.start(new)
+            with phase(phases, "kills"):
+                kill_often(schedulers, ["k", "l", "m"], redis_url, key_prefix)
+                wait(STEADY_S)
             installed.check_alive()
             ended_ms = wall_ms()
             wait(3.0)
@@ -199,7 +231,7 @@ def test_schedulers_are_replaced_without_a_gap(bootstrap: str, redis_url: str, k
     }
     due_records = sum(len(times) for times in due.values())
     print(json.dumps({"due": due_records, "start and stop (s)": moves, "longest delay (s)": longest}))
-    assert all(longest[name] <= limit_s for name, limit_s in LIMITS_S.items()), longest
+    assert all(longest[name] <= longest["steady"] + limit_s for name, limit_s in LIMITS_S.items()), longest
 
 
 @contextmanager
