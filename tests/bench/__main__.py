@@ -68,7 +68,7 @@ def main(names: list[str]) -> int:
             "consumer-size": lambda: bench_consumer_size.run(kafka.bootstrap, valkey.url),
             "drift": lambda: bench_drift.run(Path(folder), kafka.bootstrap, valkey.url),
             "drift-outages": lambda: bench_drift.run_outages(Path(folder), kafka.bootstrap),
-            "schedules": bench_schedules.run,
+            "schedules": lambda: bench_schedules.run(kafka.bootstrap),
             "leader": lambda: bench_leader.bench_step(valkey.url),
             "scrape": lambda: bench_scrape.run(kafka.bootstrap, valkey.url),
             "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),

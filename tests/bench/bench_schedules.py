@@ -1,4 +1,4 @@
-"""A million schedules in memory, without Kafka: reading values, building the wheel, memory, and a tick."""
+"""A million schedules: reading values, building the wheel, memory, and a tick; then the same with Kafka."""
 
 import gc
 import json
@@ -16,6 +16,7 @@ from clocksvc.schedules.due_log import tick_records
 from clocksvc.schedules.entry import Entry, read_entry
 from clocksvc.schedules.schedule import parse_schedule
 from clocksvc.schedules.wheel import ScheduleWheel
+from tests.bench import bench_schedule_partition
 from tests.bench.figures import Figure, Spread, interleaved, ratios
 from tests.unit.schedules.beat import ZONES
 
@@ -32,13 +33,14 @@ _SCAN = re.compile(rb'"interval":"(\d+)s"')
 Record = tuple[bytes, bytes]
 
 
-def run() -> list[Figure]:
-    """All figures are of one process and one core."""
+def run(bootstrap: str) -> list[Figure]:
+    """The figures without Kafka are of one process and one core."""
     for zone in ZONES:
         ZoneInfo(zone)
     hourly = _records([3_600])
     mixed = _records(list(range(60, 3_601, 60)))
     figures = [*_bench_reading(mixed), *_bench_build(mixed), *_bench_tick(hourly)]
+    figures += bench_schedule_partition.run(bootstrap, mixed, hourly)
     del hourly, mixed
     with multiprocessing.get_context("spawn").Pool(1) as process:
         bytes_each, wheel_bytes = process.apply(_memory)
