@@ -9,6 +9,7 @@ newest one. So they are found without reading the due records between them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,6 +34,7 @@ PREVIOUS_HEADER = "clocksvc-previous-missed"
 MISSED, POSITION, ACCEPTED = "missed", "position", "accepted"
 FORMAT = 1
 _POSITION_KEY = POSITION_KEY.encode()
+_MISSED_TYPE = (TYPE_HEADER, MISSED.encode())
 
 
 class Position(NamedTuple):
@@ -53,16 +55,15 @@ def due_id(clock: str, schedule_id: str, due_ms: int) -> str:
 
 def due_record(clock: str, due: Due, tick_ms: int) -> DueLogRecord:
     """Return the record of a schedule that is due. Its value is the payload."""
-    schedule_id = due.key.decode()
-    headers = {
-        ID_HEADER: due_id(clock, schedule_id, due.due_ms),
-        SCHEDULE_HEADER: schedule_id,
-        TASK_HEADER: due.task.task,
-        CLOCK_HEADER: clock,
-        DUE_HEADER: to_rfc3339(due.due_ms),
-        TICK_HEADER: to_rfc3339(tick_ms),
-    }
-    return DueLogRecord(due.key, due.task.payload, _encoded(headers))
+    headers = [
+        (ID_HEADER, due_id(clock, due.key.decode(), due.due_ms).encode()),
+        (SCHEDULE_HEADER, due.key),
+        (TASK_HEADER, due.task.task.encode()),
+        (CLOCK_HEADER, clock.encode()),
+        (DUE_HEADER, _time(due.due_ms)),
+        (TICK_HEADER, _time(tick_ms)),
+    ]
+    return DueLogRecord(due.key, due.task.payload, headers)
 
 
 def missed_record(clock: str, missed: Missed, tick_ms: int) -> DueLogRecord:
@@ -116,7 +117,7 @@ def position_record(clock: str, position: Position) -> DueLogRecord:
 
 def is_missed(record: DueLogRecord) -> bool:
     """True for the record of due times that are not sent."""
-    return record.headers[0] == (TYPE_HEADER, MISSED.encode())
+    return record.headers[0] == _MISSED_TYPE
 
 
 def chained(record: DueLogRecord, previous: int | None) -> DueLogRecord:
@@ -248,6 +249,12 @@ class DueLogReader:
 
 def _due_ms(due: bytes) -> int:
     return parse_timestamp(DUE_HEADER, due.decode())
+
+
+@lru_cache(maxsize=1_024)
+def _time(timestamp_ms: int) -> bytes:
+    """The records of a tick share few times."""
+    return to_rfc3339(timestamp_ms).encode()
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
