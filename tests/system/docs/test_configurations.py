@@ -81,6 +81,8 @@ def test_probes_use_the_api(block: Block) -> None:
 
 @pytest.mark.parametrize("block", of("prometheus"), ids=lambda block: f"{block.document}: {block.name}")
 def test_a_scrape_is_of_this_service(block: Block) -> None:
-    """Its port; promtool reads it in tests/system/ops/docs."""
-    (job,) = yaml.safe_load(block.text)["scrape_configs"]
-    assert {target.rpartition(":")[2] for one in job["static_configs"] for target in one["targets"]} == {"8080"}
+    """Its port, or that of schedulers; promtool reads it in tests/system/ops/docs."""
+    jobs = yaml.safe_load(block.text)["scrape_configs"]
+    assert [job["job_name"] for job in jobs] in (["clocksvc"], ["clocksvc", "schedulers"])
+    for job, port in zip(jobs, ("8080", "8081"), strict=False):
+        assert {target.rpartition(":")[2] for one in job["static_configs"] for target in one["targets"]} == {port}
