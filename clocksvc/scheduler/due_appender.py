@@ -81,8 +81,8 @@ class DueAppender:
                 self._append_part()
         return due, missed
 
-    def commit(self, tick_ms: int) -> None:
-        """Append what was added, and the position.
+    def commit(self, tick_ms: int | None) -> None:
+        """Append what was added, and the position; None before the clock's first tick.
 
         Raises:
             The errors of `DueLog.append` and of `DueSink.send`.

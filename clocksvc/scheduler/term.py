@@ -126,7 +126,7 @@ class OwnerTerm:
             Fenced, OpenTransaction, UnreadableRecord, and the errors of TickSource and of `DueLog.append`.
         """
         before = newest_position(self._due_log, self._due_log.stable_bounds(self._keep_alive), self._keep_alive)
-        if before is not None:
+        if before is not None and before.tick_ms is not None:
             self._create_wheel(before.tick_ms)
         self._due_log.fence(self._keep_alive)
         bounds = self._due_log.bounds(self._keep_alive)
@@ -155,6 +155,8 @@ class OwnerTerm:
             The errors of `DueLog.append` and of `DueSink.send`: the term has ended.
         """
         if self._position_ms is None and not self._begin_at_first_tick():
+            # Without a position, an owner that begins after the clock's first tick would not send what is due at it.
+            self._refresh()
             return False
         assert self._position_ms is not None
         assert self._appender is not None
@@ -291,10 +293,10 @@ class OwnerTerm:
             self._commit_at(self._wheel.position_ms)
             self._rejected = frozenset()
 
-    def _commit_at(self, position_ms: int) -> None:
+    def _commit_at(self, position_ms: int | None) -> None:
         assert self._appender is not None
         self._appender.commit(position_ms)
-        if self._position_ms is not None and position_ms > self._position_ms:
+        if self._position_ms is not None and position_ms is not None and position_ms > self._position_ms:
             self._recent.add(self._position_ms, position_ms, self._decided.due)
             self._due_per_minute = self._recent.per_minute()
         self._position_ms = position_ms
@@ -304,7 +306,6 @@ class OwnerTerm:
 
     def _refresh(self) -> None:
         if self._time.monotonic() >= self._refresh_at and not self._reader.sent_ids:
-            assert self._position_ms is not None
             self._commit_at(self._position_ms)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from clocksvc.clock.log_record import TYPE_HEADER
-from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.clock.time_format import parse_timestamp, time_to_wire, to_rfc3339
 from clocksvc.errors import UnreadableRecord
 from clocksvc.interfaces.due_log import DueLogRecord
 from clocksvc.interfaces.schedule_topics import POSITION_KEY
@@ -41,10 +41,11 @@ class Position(NamedTuple):
     """Up to which tick everything of a partition was sent.
 
     Attributes:
+        tick_ms: None if the partition had an owner before the clock's first tick: everything due at this tick is sent.
         newest_missed: the offset of the newest record of the type `missed`; None if there was none.
     """
 
-    tick_ms: int
+    tick_ms: int | None
     newest_missed: int | None = None
 
 
@@ -109,9 +110,11 @@ def accepted_record(clock: str, due: Sequence[DueLogRecord]) -> DueLogRecord:
 
 def position_record(clock: str, position: Position) -> DueLogRecord:
     """Return the record that ends a transaction. It is produced once all records before it were acknowledged."""
-    tick, newest = to_rfc3339(position.tick_ms), position.newest_missed
+    tick, newest = time_to_wire(position.tick_ms), position.newest_missed
     value = {"format": FORMAT, "clock": clock, "tick": tick, "newest_missed": newest}
-    headers = {TYPE_HEADER: POSITION, CLOCK_HEADER: clock, TICK_HEADER: to_rfc3339(position.tick_ms)}
+    headers = {TYPE_HEADER: POSITION, CLOCK_HEADER: clock}
+    if tick is not None:
+        headers[TICK_HEADER] = tick
     return DueLogRecord(_POSITION_KEY, msgspec.json.encode(value), _encoded(headers))
 
 
@@ -171,8 +174,9 @@ def read_position(value: bytes) -> Position:
     """
     try:
         fields = _fields(value)
-        newest = fields.get("newest_missed")
-        return Position(parse_timestamp("tick", str(fields["tick"])), None if newest is None else int(newest))
+        tick, newest = fields["tick"], fields.get("newest_missed")
+        tick_ms = None if tick is None else parse_timestamp("tick", str(tick))
+        return Position(tick_ms, None if newest is None else int(newest))
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableRecord(f"the record of a position is not valid: {error}") from None
 

@@ -21,10 +21,16 @@ EXPIRED, SUPERSEDED = "expired", "superseded"
 
 
 class Version(NamedTuple):
-    """One record of a schedule. `moment` is when readers of committed records could read it."""
+    """One record of a schedule.
+
+    Attributes:
+        moment: when readers of committed records could read it at the earliest.
+        known: when they could read it at the latest.
+    """
 
     offset: int
     moment: int
+    known: int
     definition: Definition | None
     value: bytes | None = None
 
@@ -102,9 +108,16 @@ class DueJudge:
         self._ticks.append(Tick(at_ms, previous_ms, interval_ms, moment, wall_ms, skipped, changed))
         self._times.append(at_ms)
 
-    def wrote(self, partition: int, offset: int, key: bytes, value: bytes | None, moment: int) -> None:
-        """A record of a schedule can be read by readers of committed records. Called in the order of offsets."""
-        version = Version(offset, moment, read_definition(key, value), value)
+    def wrote(
+        self, partition: int, offset: int, key: bytes, value: bytes | None, moment: int, known: int | None = None
+    ) -> None:
+        """A record of a schedule can be read by readers of committed records. Called in the order of offsets.
+
+        Args:
+            moment: when they could read it at the earliest.
+            known: when they could read it at the latest; None if this is the same moment.
+        """
+        version = Version(offset, moment, moment if known is None else known, read_definition(key, value), value)
         self._partitions[partition].versions[key].append(version)
 
     def began(self, partition: int) -> None:
@@ -287,10 +300,17 @@ class DueJudge:
     # -- positions ----------------------------------------------------------------------------------------------------
 
     def _judge_position(self, partition: "_Partition", found: Found) -> None:
-        position_ms = time_ms(json.loads(found.value)["tick"])
+        tick = json.loads(found.value)["tick"]
         if found.key != POSITION_KEY or found.headers.get("clocksvc-clock") != self._clock:
             raise Violation(f"header: the position at offset {found.offset}")
         before_ms = partition.position_ms
+        if tick is None:
+            if before_ms is not None:
+                raise Violation(f"back: the position before the first tick at offset {found.offset}")
+            partition.begins_ms = 0
+            self.counts["positions before the first tick"] += 1
+            return
+        position_ms = time_ms(tick)
         if before_ms is not None and position_ms < before_ms:
             raise Violation(f"back: position {position_ms} after {before_ms}")
         if self._ticks and position_ms >= self._times[0] and self._newest_before(found.moment) < position_ms:
@@ -392,8 +412,8 @@ class _Partition:
         """Return the version that could be read at a moment, and those that became readable until another one."""
         versions = self.versions.get(key, [])
         last = bisect_left(versions, until, key=lambda version: version.moment)
-        first = bisect_left(versions, since, key=lambda version: version.moment)
-        before = [versions[first - 1]] if first else [Version(-1, 0, None)]
+        first = bisect_left(versions, since, key=lambda version: version.known)
+        before = [versions[first - 1]] if first else [Version(-1, 0, 0, None)]
         return [*before, *versions[first:last]]
 
     def earliest_decision(self, tick: Tick, appended: int) -> tuple[int, int]:

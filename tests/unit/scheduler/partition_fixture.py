@@ -161,6 +161,6 @@ class PartitionFixture:
         return [{name: (value or b"").decode() for name, value in entry.headers} for entry in self.due_log.committed()]
 
     def positions(self) -> list[str]:
-        """The ticks of all positions, as 12:01."""
+        """The ticks of all positions, as 12:01; - before the clock's first tick."""
         values = [json.loads(entry.value or b"") for entry in self.due_log.committed() if entry.key == b"_position"]
-        return [value["tick"][11:16] for value in values]
+        return ["-" if value["tick"] is None else value["tick"][11:16] for value in values]

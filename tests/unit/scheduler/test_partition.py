@@ -360,10 +360,21 @@ def test_a_clock_without_ticks_begins_at_its_first_one(partition: PartitionFixtu
     partition.ticks.all.clear()
     partition.put("a")
     owner = partition.owner()
-    assert (owner.stats.position_ms, partition.positions()) == (None, [])
+    assert (owner.stats.position_ms, partition.positions()) == (None, ["-"])
 
     partition.tick(2)
     partition.run(owner)
+    assert [at for _, at in partition.due()] == ["12:01", "12:02"]
+
+
+def test_an_owner_that_ends_before_it_has_seen_the_first_tick(partition: PartitionFixture) -> None:
+    """The next one finds a clock that has ticks, and sends what was due at all of them."""
+    partition.ticks.all.clear()
+    partition.put("a")
+    partition.owner().close()
+    partition.tick(2)
+
+    partition.run(partition.owner())
     assert [at for _, at in partition.due()] == ["12:01", "12:02"]
 
 

@@ -134,6 +134,7 @@ def test_every_record_is_there_once_although_transactions_were_committed_in_part
         reader = read_all(log)
         assert reader.position is not None
         position_ms = reader.position.tick_ms
+        assert position_ms is not None
         wheel = ScheduleWheel(position_ms)
         wheel.add(read_entry(f"s{number}".encode(), value) for number, value in enumerate(VALUES))
         for number in range(3):
