@@ -231,3 +231,36 @@ def test_an_older_end_moves_nothing_back() -> None:
     partition.reached(5)
 
     assert partition.progress == (3, 1, 10, 0, 10, True)
+
+
+def test_changes_are_reported_only_after_the_first_load_if_wanted() -> None:
+    """Also in a reload that begins without contents, and has nothing to compare."""
+    seen: list[tuple[bytes, str | None, str | None]] = []
+    partition = TablePartition(3, decode, lambda *change: seen.append(change), initial_changes=False)
+    partition.load(OffsetBounds(0, 3))
+    partition.apply(records_of([(b"a", b"1", 1), (b"b", b"2", 1)]))
+    assert seen == []
+    partition.apply(records_of([(b"a", None, 3), (b"b", None, 1)]))
+    partition.load(OffsetBounds(5, 8))
+    partition.apply(records_of([(b"c", b"1", 5)]))
+
+    assert seen == [(b"a", "1", None), (b"b", "2", None), (b"c", None, "1")]
+
+
+def test_offsets_that_are_known_to_have_no_record_are_passed_at_once() -> None:
+    """The caller's own marker: before the table has read the records before it, at it, and after it."""
+    partition = TablePartition(3, decode, None)
+    partition.load(OffsetBounds(0, 2))
+    partition.skip(2, 3)
+    assert partition.position == 0
+    partition.apply(records_of([(b"a", b"1", 0), (b"b", b"2", 1)]))
+    assert partition.position == 3
+
+    partition.skip(3, 4)
+    assert partition.position == 4
+    partition.skip(2, 3)
+    partition.skip(5, 6)  # another program has a record at offset 4
+    assert partition.position == 4
+    partition.load(OffsetBounds(0, 9))
+    partition.reached(5)
+    assert partition.position == 5
