@@ -24,6 +24,7 @@ NOT_FOR_CONSUMERS = {
     "h11",
     "yaml",
     "msgspec",
+    "sqlalchemy",
 }
 TIME_READERS = {
     "time": {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"},
@@ -85,6 +86,14 @@ def test_a_consumer_loads_no_server(statement: str) -> None:
 def test_asyncio_needs_one_package_more() -> None:
     """`clocksvc.aio` loads the parser of HTTP, and nothing else of the service."""
     assert loaded_after("import clocksvc.aio") & NOT_FOR_CONSUMERS == {"h11"}
+
+
+def test_a_product_loads_no_server() -> None:
+    """`clocksvc.outbox` loads what its extra has, and nothing of the relay."""
+    loaded = loaded_after("import clocksvc.outbox")
+
+    assert loaded & NOT_FOR_CONSUMERS == {"msgspec", "sqlalchemy"}
+    assert "prometheus_client" not in loaded
 
 
 @pytest.mark.parametrize(
