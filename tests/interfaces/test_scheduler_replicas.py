@@ -94,19 +94,21 @@ def test_replicas_on_redis(on_redis: RedisStoreImplementation) -> None:
     def replicas(reading: SchedulersReading) -> Counter[str]:
         return Counter(owner.replica for number in range(4) if (owner := reading.owner(number)))
 
-    eventually(lambda: replicas(schedulers.read()) == {"a:1 x": 2, "b:1 x": 2}, what="all partitions to be owned")
-    leases = schedulers.read().leases
+    # On a slow machine, the second replica may start too late, and takes its partitions over after 10 s.
+    shared = {"a:1 x": 2, "b:1 x": 2}
+    eventually(lambda: replicas(schedulers.read()) == shared, within=60, what="all partitions to be owned")
+    leases, fences = schedulers.read().leases, brokers.fences.copy()
 
     on_redis.wipe()
     eventually(lambda: schedulers.read().leases == leases, what="the leases to be acquired again")
-    assert brokers.fences == dict.fromkeys(range(4), 1)
+    assert brokers.fences == fences
 
     a.replica.leave()
-    assert a.replica.join(10.0)
+    assert a.replica.join(30.0)
     assert (a.owned(), b.owned()) == (0, 4)
-    assert sorted(brokers.fences.values()) == [1, 1, 2, 2]
+    assert sum((brokers.fences - fences).values()) == 2
     eventually(lambda: replicas(schedulers.read()) == {"b:1 x": 4}, what="the announcement")
 
     b.replica.leave()
-    assert b.replica.join(3.0)
+    assert b.replica.join(10.0)
     assert (schedulers.read().announcements, schedulers.read().leases) == ((), {})
