@@ -17,9 +17,10 @@ from clocksvc.schedules.due_log import (
 
 logger = logging.getLogger("clocksvc.scheduler")
 
-MAX_RECORDS = 20_000
-"""The largest transaction. It bounds memory, and the time in which brokers must have acknowledged all records. A tick
-with more records has several transactions, and only the last one has the position: a new owner passes over the rest."""
+MAX_RECORDS, MAX_BYTES = 20_000, 16 * 2**20
+"""The largest transaction, in records and in bytes of their values, which can have 64 KiB each. It bounds memory, and
+the time in which brokers must have acknowledged all records. A tick with more has several transactions, and only the
+last one has the position: a new owner passes over the rest."""
 TASKS = 500
 """With a sink, a tick with more tasks is sent in parts of this size, and the ids of each part are appended: a new owner
 does not send them again."""
@@ -49,6 +50,7 @@ class DueAppender:
         self._end = end
         self._records: list[DueLogRecord] = []
         self._tasks: list[DueLogRecord] = []
+        self._bytes = 0
         self.newest_missed = newest_missed
         self.failed = False
         self.produce_s = self.commit_s = 0.0
@@ -66,8 +68,9 @@ class DueAppender:
         """
         due = missed = 0
         for record in records:
-            if len(self._records) >= MAX_RECORDS:
+            if len(self._records) >= MAX_RECORDS or self._bytes >= MAX_BYTES:
                 self._append_part()
+            self._bytes += len(record.value)
             if is_missed(record):
                 missed += 1
                 self._add_missed(record)
@@ -126,6 +129,6 @@ class DueAppender:
         except BaseException:
             self.failed = True
             raise
-        self._end, self._records = appended.end, []
+        self._end, self._records, self._bytes = appended.end, [], 0
         self.produce_s += appended.produce_s
         self.commit_s += appended.commit_s

@@ -126,13 +126,14 @@ def test_catch_up_with_the_last_only(partition: PartitionFixture) -> None:
     assert (run.missed.runs, after) == (149, None)
 
 
+@pytest.mark.parametrize(("limit", "value"), [("MAX_RECORDS", 4), ("MAX_BYTES", 400)])
 def test_a_tick_with_many_records_has_several_transactions(
-    partition: PartitionFixture, monkeypatch: pytest.MonkeyPatch
+    partition: PartitionFixture, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
     """Only the last one has the position. A new owner passes over what the others have sent."""
-    monkeypatch.setattr(due_appender, "MAX_RECORDS", 4)
+    monkeypatch.setattr(due_appender, limit, value)
     for number in range(10):
-        partition.put(f"s{number}")
+        partition.put(f"s{number}", payload="x" * 98)
     owner = partition.owner()
     partition.tick()
     partition.run(owner)
@@ -143,6 +144,8 @@ def test_a_tick_with_many_records_has_several_transactions(
     assert len(partition.due()) == 20
     _all_once(partition)
     assert partition.positions() == ["12:00", "12:01", "12:02"]
+    markers = [entry.offset for entry in partition.due_log.entries if entry.message is None]
+    assert markers[:4] == [1, 6, 11, 15]  # the position; then 4, 4, and 2 records with a position
     assert owner.stats.terms == 2
 
 
