@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clocksvc.client.consumer.compacted_table import CompactedTable
 from clocksvc.errors import Fenced, InvalidValue, NotOwner
 from clocksvc.memory.schedule_writer import MemoryScheduleWriter
 from clocksvc.scheduler import key_index, missed_runs
@@ -127,6 +128,21 @@ def test_a_new_owner_can_overwrite_nothing_that_it_has_not_read(partition: Parti
 
     with pytest.raises(Fenced):
         run(first, lambda owned: owned.write([(b"a", VALUE)]))
+
+
+def test_the_writer_before_is_fenced_before_the_partition_is_read(
+    partition: PartitionFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes until then is read."""
+    owner, epochs, read = partition.owner(), [], CompactedTable.read_to_end
+
+    def note(table: CompactedTable[Any], *args: Any) -> int:
+        epochs.append(partition.writers.epoch)
+        return read(table, *args)
+
+    monkeypatch.setattr(CompactedTable, "read_to_end", note)
+    run(owner, lambda owned: owned.read_to_end())
+    assert epochs == [1]
 
 
 def test_pages_of_a_list(partition: PartitionFixture) -> None:
