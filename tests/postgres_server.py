@@ -9,8 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-import psycopg
-
 from clocksvc.dev.child_process import DevServerError
 from clocksvc.dev.child_server import LOOPBACK, ChildServer
 from tests.waiting import eventually
@@ -49,6 +47,8 @@ class PostgresServer(ChildServer):
 
     def empty(self) -> None:
         """Remove all tables. Waits for transactions that use them."""
+        import psycopg  # here, because each test process imports this module
+
         with psycopg.connect(f"host={LOOPBACK} port={self.port} user=postgres", autocommit=True) as connection:
             connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 
