@@ -51,9 +51,10 @@ class StatusLine:
 
     def show(self, text: str) -> None:
         """Replace the text. "" removes it."""
-        self._text = text
-        self._stream.write(_CLEAR_LINE + text)
-        self._stream.flush()
+        if text != self._text:
+            self._text = text
+            self._stream.write(_CLEAR_LINE + text)
+            self._stream.flush()
 
     def write(self, text: str) -> int:
         """Write a line, with its end."""
