@@ -28,6 +28,7 @@ from clocksvc.api.schedule_access import (
     ScheduleRequest,
     checked_partitions,
     failed_line,
+    line_result,
     outcome_unknown,
     partition_of_id,
     unavailable,
@@ -248,13 +249,13 @@ def _results(lines: Sequence[ScheduleLine], body: bytes) -> list[LineResult]:
     results = []
     for line, text in zip(lines, found, strict=True):
         members = text[text.index(b",") + 1 : -1]
-        unowned = False
-        if not members.startswith(b'"id":"%s","status":200,' % line.schedule_id.encode()):
-            fields = json.loads(text)
-            if not isinstance(fields, dict) or fields.get("id") != line.schedule_id or fields.get("status") == 200:
-                raise ValueError("not the result of this line")
-            unowned = _is_unowned(fields)
-        results.append(LineResult(members, unowned))
+        if members.startswith(b'"id":"%s","status":200,' % line.schedule_id.encode()):
+            results.append(LineResult(members))
+            continue
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or fields.get("id") != line.schedule_id or fields.get("status") == 200:
+            raise ValueError("not the result of this line")
+        results.append(line_result(members, fields))
     return results
 
 

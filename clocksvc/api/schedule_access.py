@@ -69,10 +69,12 @@ class LineResult(NamedTuple):
     Attributes:
         members: of its JSON object, without the number of the line.
         unowned: True if nothing was written because the request found no owner, or one that is the owner no more.
+        stalled: True if Kafka or the owner did not answer, which took seconds.
     """
 
     members: bytes
     unowned: bool = False
+    stalled: bool = False
 
 
 class PageQuery(NamedTuple):
@@ -189,5 +191,11 @@ def failed_line(schedule_id: object, problem: Problem) -> LineResult:
     kind = problem.kind
     members: dict[str, Any] = {"id": problems.truncated(schedule_id), "status": kind.status, "type": kind.type}
     members |= {"detail": problem.detail, **problem.members}
-    unowned = problem.members.get("reason") in (NO_OWNER, NOT_OWNER)
-    return LineResult(json.dumps(members, separators=(",", ":"))[1:-1].encode(), unowned)
+    return line_result(json.dumps(members, separators=(",", ":"))[1:-1].encode(), members)
+
+
+def line_result(text: bytes, members: Mapping[str, Any]) -> LineResult:
+    """Return the result of a line that has a problem, from its JSON and from what this says."""
+    reason = members.get("reason")
+    stalled = reason == KAFKA or members.get("status") == problems.OUTCOME_UNKNOWN.status
+    return LineResult(text, reason in (NO_OWNER, NOT_OWNER), stalled)

@@ -20,6 +20,8 @@ PART_LINES = 2_000
 PART_BYTES = 1024 * 1024
 MAX_RESULT_BYTES = 64 * 1024 * 1024
 """The maximum size of the compressed results. Results of a million lines have about 15 MiB."""
+MAX_STALLED_PARTS = 3
+"""An import ends after this many parts in a row in which Kafka or an owner did not answer. Each one took seconds."""
 _SENT_BYTES = 64 * 1024
 
 
@@ -99,12 +101,14 @@ async def parts_of(body: AsyncIterator[bytes]) -> AsyncIterator[tuple[list[Line]
     yield lines, True
 
 
-async def write_part(access: ScheduleAccess, lines: list[Line], credentials: str | None, results: Results) -> None:
-    """Write the schedules of some lines, and add their results."""
+async def write_part(access: ScheduleAccess, lines: list[Line], credentials: str | None, results: Results) -> bool:
+    """Write the schedules of some lines, and add their results. Return False if some of them have stalled."""
     found: list[LineResult | ScheduleLine] = [_read_line(line) for line in lines]
-    written = iter(await access.write([one for one in found if isinstance(one, ScheduleLine)], credentials))
+    written = await access.write([one for one in found if isinstance(one, ScheduleLine)], credentials)
+    following = iter(written)
     for line, one in zip(lines, found, strict=True):
-        results.add(line.number, next(written) if isinstance(one, ScheduleLine) else one)
+        results.add(line.number, next(following) if isinstance(one, ScheduleLine) else one)
+    return not any(one.stalled for one in written)
 
 
 async def import_schedules(
@@ -121,14 +125,17 @@ async def import_schedules(
     Returns:
         The results. If the import ended early, the last one says from which line on nothing was read.
     """
-    results = Results()
+    results, stalled_parts = Results(), 0
     async for lines, last in parts:
-        await write_part(access, lines, credentials, results)
+        stalled_parts = 0 if await write_part(access, lines, credentials, results) else stalled_parts + 1
         if last:
             break
         following = lines[-1].number + 1
         if closing():
             results.add(following, _unread(problems.SHUTTING_DOWN, "this replica shuts down"))
+            break
+        if stalled_parts == MAX_STALLED_PARTS:
+            results.add(following, _unread(problems.SCHEDULES_UNAVAILABLE, "a partition does not answer"))
             break
         if results.size > MAX_RESULT_BYTES:
             results.add(following, _unread(problems.BODY_TOO_LARGE, "the request has too many lines"))

@@ -180,6 +180,21 @@ def test_an_import_ends_early_if_its_results_are_too_large(client: TestClient, m
     assert (last["line"], last["status"]) == (len(written) + 1, 413)
 
 
+def test_an_import_ends_early_if_a_partition_does_not_answer(client: TestClient, fixture: ScheduleFixture) -> None:
+    """After three parts, each of which has waited for it. A partition without an owner costs no time."""
+    body = b"".join(line(f"m{number}") for number in range(PART_LINES * 4))
+    fixture.partitions[1].error = NotOwner()
+    assert len(results(client.post(PATH, content=body, headers=NDJSON))) == PART_LINES * 4
+    fixture.partitions[1].error = SchedulesUnavailable()
+
+    *written, last = results(client.post(PATH, content=body, headers=NDJSON))
+
+    assert len(written) == PART_LINES * 3
+    assert {one["status"] for one in written} == {200, 503}
+    assert (last["line"], last["id"], last["status"]) == (PART_LINES * 3 + 1, None, 503)
+    assert "a partition does not answer: this line and all after it were not read" in last["detail"]
+
+
 def test_large_imports_are_limited(client: TestClient) -> None:
     """429 before anything is written. An import of one part is not limited."""
     client.app.state.imports._most = 0  # type: ignore[attr-defined]
