@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from tests.scheduler_simulation.defects import DEFECTS
+from tests.scheduler_simulation.hunt import hunt, keep
 from tests.scheduler_simulation.run import Failure, Result, Simulation
 from tests.scheduler_simulation.sometimes import AT_LEAST, NEEDS_SEEDS, Path
 
@@ -82,6 +84,22 @@ def replay(seed: int, *, trace: bool) -> int:
     return int(failure is not None)
 
 
+def search(names: Iterable[str], seeds: range, *, write: bool) -> int:
+    """Search defects. Returns 1 if one of them is not found."""
+    logging.disable(logging.CRITICAL)
+    hunted = []
+    for name in names:
+        one = hunt(name, seeds)
+        hunted.append(one)
+        other = f" ({len(one.other)} other messages, such as {one.other[0]})" if one.other else ""
+        print(f"{name:<28} {'NOT FOUND' if one.seed is None else one.tried:>9}  {one.words}{other}", flush=True)
+    if write:
+        keep(hunted)
+    missed = [one.name for one in hunted if one.seed is None]
+    print(f"{len(hunted)} defects, {len(missed)} not found: {missed}")
+    return int(bool(missed))
+
+
 def main() -> int:
     """Run seeds. Returns 1 if one of them broke a promise, or a rare path was not taken often enough."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -90,9 +108,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--seed", type=int, help="just this one")
     parser.add_argument("--trace", action="store_true", help="print every step")
+    parser.add_argument("--defect", action="append", choices=sorted(DEFECTS), help="search it; may be repeated")
+    parser.add_argument("--defects", action="store_true", help="search all deliberate defects")
+    parser.add_argument("--write", action="store_true", help="keep the seeds that find defects, for the tests")
     args = parser.parse_args()
     if args.seed is not None:
         return replay(args.seed, trace=args.trace)
+    if args.defects or args.defect:
+        return search(args.defect or list(DEFECTS), range(args.first, args.first + args.seeds), write=args.write)
     began, totals = time.monotonic(), Totals()
     for done in _in_parallel(args.first, args.seeds, max(1, args.jobs)):
         totals.merge(done)

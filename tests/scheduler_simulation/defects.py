@@ -1,19 +1,25 @@
-"""Deliberate defects of the scheduler: each is a small patch that a seed must find."""
+"""Deliberate defects of the scheduler: each is a small patch that a seed must find.
+
+`torn_ticks_decided_again`, `open_transaction_stays` and `given_up_alone` were real ones, which seeds have found.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from clocksvc.client.consumer.compacted_table import CompactedTable
 from clocksvc.interfaces.due_log import DueLogRecord
+from clocksvc.interfaces.schedulers import SchedulerAnnouncement
 from clocksvc.interfaces.tick_consumer import TickWithOffset
 from clocksvc.scheduler import commands, due_appender, term
 from clocksvc.scheduler.commands import Precondition
+from clocksvc.scheduler.due_appender import DueAppender
 from clocksvc.scheduler.due_positions import read_due_log
 from clocksvc.scheduler.owned import OwnedPartition
 from clocksvc.scheduler.ownership import Action, Outlook, OwnPartition
+from clocksvc.scheduler.partition import SchedulePartition
 from clocksvc.scheduler.replica import SchedulerReplica
 from clocksvc.scheduler.term import OwnerTerm
 from clocksvc.schedules import cron, entry, recurrence, wheel
@@ -59,9 +65,28 @@ def defect(does: str, *words: str) -> Callable[[Patch], Patch]:
 # -- a term of an owner -----------------------------------------------------------------------------------------------
 
 
+class _NotRead:
+    """A table whose end is never awaited."""
+
+    def __init__(self, table: CompactedTable[Entry]) -> None:
+        self._table = table
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
+
+    def read_to_end(self, *_: object) -> int:
+        return 0
+
+
 @defect("the owner decides without reading the schedules to their end", "deleted", "lost", "content", "not due")
 def end_not_read() -> Patched:
-    return patch.object(CompactedTable, "read_to_end", lambda *_: 0)
+    init = OwnerTerm.__init__
+
+    def with_table(self: OwnerTerm, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self._table = cast(Any, _NotRead(self._table))
+
+    return patch.object(OwnerTerm, "__init__", with_table)
 
 
 @defect("a new owner sends again what was committed without its position", "twice", "order")
@@ -97,9 +122,45 @@ def read_before_fence() -> Patched:
     return _both(patch.object(OwnerTerm, "begin", begin_late), patch.object(term, "read_due_log", read_early))
 
 
-@defect("an owner goes on with its wheel after an append that failed", "lost", "twice", "order", "dead")
-def failed_term_goes_on() -> Patched:
-    return patch.object(OwnerTerm, "failed", property(lambda _: False))
+@defect("a new owner decides again at all ticks of a torn transaction", "order", "twice", "missed")
+def torn_ticks_decided_again() -> Patched:
+    decide = OwnerTerm._decide
+
+    def again(self: OwnerTerm, at_ms: int, interval_ms: int, newest_ms: int) -> None:
+        upto_ms, self._reader.sent_upto_ms = self._reader.sent_upto_ms, -1
+        ids = set(self._reader.sent_ids)
+        decide(self, at_ms, interval_ms, newest_ms)
+        self._reader.sent_upto_ms = upto_ms
+        self._reader.sent_ids = ids if at_ms < upto_ms else self._reader.sent_ids
+
+    def unsent(self: DueLogReader, records: Iterable[DueLogRecord], _: int) -> Iterator[DueLogRecord]:
+        return (one for one in records if dict(one.headers)["clocksvc-id"].decode() not in self.sent_ids)
+
+    return _both(patch.object(OwnerTerm, "_decide", again), patch.object(DueLogReader, "unsent", unsent))
+
+
+@defect("the position is committed before its due records", "order", "lost")
+def position_first() -> Patched:
+    commit = DueAppender.commit
+
+    def separate(self: DueAppender, tick_ms: int) -> None:
+        records, self._records = self._records, []
+        commit(self, tick_ms)
+        if records:
+            self._records = records
+            self._append(None)
+
+    return patch.object(DueAppender, "commit", separate)
+
+
+@defect("without a position in a topic with older records, an owner begins at the newest tick", "lost")
+def lost_position_ignored() -> Patched:
+    return patch.object(OwnerTerm, "_first_position", lambda self, _: self._ticks.newest(self._clock))
+
+
+@defect("an open transaction in the topic of schedules is not ended", "dead")
+def open_transaction_stays() -> Patched:
+    return patch.object(SchedulePartition, "_end_transactions", lambda _: None)
 
 
 @defect("what was due at ticks that init skipped is sent", "tick")
@@ -189,7 +250,7 @@ def no_offset() -> Patched:
     return patch.object(recurrence, "offset_of", lambda *_: 0)
 
 
-@defect("a repeated hour counts twice", "not due")
+@defect("a repeated hour counts twice", "not due", "tick")
 def repeated_hour_twice() -> Patched:
     return patch.object(cron.Cron, "_run_before_change", lambda *_: None)
 
@@ -226,9 +287,28 @@ def lease_never_acquired() -> Patched:
     return patch.object(Outlook, "decide", idle)
 
 
-@defect("a replica that leaves does not wait for its successors", "late")
-def leaves_at_once() -> Patched:
-    return patch.object(SchedulerReplica, "_should_end", lambda self: self._leaving.is_set())
+@defect("a replica with a problem gives a partition up, although no other replica is healthy", "dead")
+def given_up_alone() -> Patched:
+    return patch.object(SchedulerReplica, "_given_up", property(lambda self: frozenset(self._failing)))
+
+
+@defect("a replica that leaves does not announce it, and ends at once", "late")
+def leaves_unannounced() -> Patched:
+    announcement = SchedulerReplica._announcement
+
+    def silent(self: SchedulerReplica[Any], *args: Any) -> SchedulerAnnouncement:
+        return replace(announcement(self, *args), leaving=False)
+
+    def end(self: SchedulerReplica[Any]) -> None:
+        self._left.set()
+
+    return _both(
+        patch.object(SchedulerReplica, "_announcement", silent),
+        _both(
+            patch.object(SchedulerReplica, "_should_end", lambda self: self._leaving.is_set()),
+            patch.object(SchedulerReplica, "_end", end),
+        ),
+    )
 
 
 def _ignore() -> None:

@@ -252,8 +252,10 @@ def pass_hours(world: World) -> None:
     """Nothing runs for an hour or more: a holiday of all processes. Then the retention removes due records."""
     environment, rng = world.environment, world.scheduler.rng
     interval_ms = environment.clock.interval_ms
-    world.pass_time(rng.choice((HOUR_MS, 3 * HOUR_MS)) if interval_ms >= 60_000 else rng.choice((61_000, 200_000)))
-    if rng.random() < 0.5:
+    world.pass_time(
+        rng.choice((HOUR_MS, 3 * HOUR_MS, 3 * HOUR_MS)) if interval_ms >= 60_000 else rng.choice((61_000, 200_000))
+    )
+    while world.replicas and rng.random() < 0.5:
         kill_replica(world)
     for log in environment.logs:
         log.retain()
@@ -285,6 +287,6 @@ WEIGHTS: dict[Fault, float] = {
     change_interval: 0.4,
     delay_ticks: 1,
     set_clock: 0.5,
-    pass_hours: 0.5,
+    pass_hours: 1,
 }
 """How often each fault is chosen, relative to the others."""

@@ -1,7 +1,7 @@
 """Searches a defect by seeds, until one finds it."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ def found_seeds() -> dict[str, int]:
     return tomllib.loads(FOUND.read_text(encoding="utf-8")) if FOUND.exists() else {}
 
 
-def keep(hunted: "Iterable[Hunted]") -> None:
+def keep(hunted: "Sequence[Hunted]") -> None:
     """Write the seeds that found defects."""
     seeds = found_seeds() | {one.name: one.seed for one in hunted if one.seed is not None}
     head = (

@@ -87,10 +87,6 @@ class BrokerLog:
         """
         self.end_own(committed=False)
         self.epoch += 1
-        if self._had_position and not self._has_position():
-            self.sometimes.took(Path.POSITION_LOST)
-            oldest_ms = self.scheduler.now_ms + SKEW_MS - self.retention_ms
-            self.judge.forgot(self.number, oldest_ms + BROKERS_SKEW_MS)
         if self._is_torn():
             self.sometimes.took(Path.TORN_FOUND)
         self.judge.fenced(self.number, self.scheduler.moment(), self.scheduler.now_ms, known_ms)
@@ -181,6 +177,13 @@ class BrokerLog:
         newest = self.committed(self.first_offset, self.end)[-1:]
         return bool(newest) and newest[0].key != POSITION_KEY
 
+    def _note_lost_position(self) -> None:
+        """A position is appended: the owner may begin late if the one before was removed."""
+        if self._had_position and not self._has_position():
+            self.sometimes.took(Path.POSITION_LOST)
+            oldest_ms = self.scheduler.now_ms + SKEW_MS - self.retention_ms
+            self.judge.forgot(self.number, oldest_ms + BROKERS_SKEW_MS)
+
     def _has_position(self) -> bool:
         return any(entry.key == POSITION_KEY for entry in self.committed(self.first_offset, self.end))
 
@@ -191,6 +194,8 @@ class BrokerLog:
     def _append(self, record: DueLogRecord | None, transaction: _Transaction | None) -> None:
         scheduler = self.scheduler
         self.observe_schedules()  # what was written before has an earlier moment
+        if record is not None and record.key == POSITION_KEY and self.first_offset:
+            self._note_lost_position()
         self.entries.append(_Entry(self.end, record, transaction, scheduler.moment(), scheduler.now_ms))
         self.end += 1
 

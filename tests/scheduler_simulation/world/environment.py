@@ -50,7 +50,7 @@ class Environment:
         self.logs = [
             BrokerLog(number, scheduler, self.judge, self.sometimes, self.topic.observe) for number in range(partitions)
         ]
-        retention_ms = scheduler.rng.choice((RETENTION_MS, RETENTION_MS, SHORT_RETENTION_MS))
+        retention_ms = scheduler.rng.choice((RETENTION_MS, SHORT_RETENTION_MS))
         for log in self.logs:
             log.retention_ms = retention_ms
         self.writers = [WriterState(number, self.sometimes) for number in range(partitions)]
