@@ -9,6 +9,7 @@ from clocksvc.errors import TaskQueueUnavailable
 from clocksvc.interfaces.due_log import DueLogRecord
 from clocksvc.interfaces.due_sink import Rejected
 from clocksvc.interfaces.tick_log import KeepAlive
+from clocksvc.scheduler import due_appender
 from clocksvc.scheduler.due_appender import TASKS
 from clocksvc.scheduler.term import MAX_STEP_S
 from clocksvc.schedules.wheel import Reason
@@ -149,6 +150,26 @@ def test_a_large_tick_is_not_repeated_from_its_beginning(partition: PartitionFix
     partition.tick()
     partition.run(successor)
     assert len(queue.ids()) == 4 * TASKS + 2 + 3
+
+
+def test_tasks_are_sent_before_missed_runs_of_later_ticks_are_appended(
+    partition: PartitionFixture, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new owner passes over the ticks before the newest one that is in the topic: their tasks were accepted."""
+    monkeypatch.setattr(due_appender, "MAX_RECORDS", 1)
+    partition.put("a")
+    for key in ("x", "y"):
+        partition.put(key, cron="*/2 * * * *", max_age=0)
+    owner = partition.owner()
+    queue.accepts = 0
+    partition.tick(3)
+    owner.step()
+
+    queue.accepts = None
+    partition.run(owner)
+
+    assert queue.due() == [("a", "12:01"), ("a", "12:02"), ("a", "12:03")]
+    assert types(partition).count("missed") == 2
 
 
 def test_a_task_that_is_rejected_is_a_missed_run(
