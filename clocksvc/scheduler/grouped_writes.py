@@ -64,8 +64,7 @@ class GroupedWrites:
         try:
             _write(owned, group)
         except RecordRejected:
-            for one in group:
-                _write_alone(owned, one)
+            _write_each(owned, group)
 
 
 def _write(owned: OwnedPartition, group: list[_Waiting]) -> None:
@@ -92,9 +91,18 @@ def _write(owned: OwnedPartition, group: list[_Waiting]) -> None:
             one.future.set_exception(result)
 
 
-def _write_alone(owned: OwnedPartition, one: _Waiting) -> None:
-    """Write a change in a transaction of its own, so that it can't fail because of another one's record."""
-    try:
-        _write(owned, [one])
-    except RecordRejected as error:
-        one.future.set_exception(error)
+def _write_each(owned: OwnedPartition, group: list[_Waiting]) -> None:
+    """Write each change in a transaction of its own, so that none fails because of another one's record.
+
+    Raises:
+        All but RecordRejected: the changes after the one with this error have it, too, and were not written.
+    """
+    for number, one in enumerate(group):
+        try:
+            _write(owned, [one])
+        except RecordRejected as error:
+            one.future.set_exception(error)
+        except BaseException as error:
+            for following in group[number + 1 :]:
+                following.future.set_exception(error)
+            raise

@@ -78,6 +78,20 @@ def test_an_error_of_the_transaction_concerns_all(partition: Partition) -> None:
     assert {type(future.exception(0)) for future in futures} == {OutcomeUnknown}
 
 
+def test_an_error_after_a_rejected_record_reaches_all_that_wait(partition: Partition) -> None:
+    """Each change is then written alone. Without an outcome, a request would wait for its timeout."""
+    writes = GroupedWrites()
+    partition.owned.rejects = {b"m0"}
+    partition.owned.after_write = OutcomeUnknown()
+    futures = [writes.write(partition, put(number)) for number in range(4)]
+    partition.run()
+
+    assert [future.done() for future in futures] == [True] * 4
+    outcomes = [type(future.exception(0)) for future in futures]
+    assert outcomes == [RecordRejected, OutcomeUnknown, OutcomeUnknown, OutcomeUnknown]
+    assert [key for key, _ in partition.owned.written] == [b"m1"]
+
+
 def test_a_change_that_was_cancelled_is_not_written(partition: Partition) -> None:
     """A request that has waited too long can be sure that nothing was written."""
     writes = GroupedWrites()
