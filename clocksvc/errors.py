@@ -19,6 +19,7 @@ ClocksvcError
 ├── ChainBroken               a tick does not follow the last tick in the store
 ├── DispatcherConflict        another app uses the same dispatcher
 ├── Fenced                    a newer writer has fenced this one
+│   └── FencedAtCommit        its last commit may have taken effect
 ├── OutcomeUnknown            a commit was not acknowledged and may have taken effect
 ├── NotOwner                  this process does not own the partition of schedules
 ├── OffsetGap                 a transaction does not begin at the known end of the log
@@ -134,6 +135,13 @@ class DispatcherConflict(ClocksvcError):
 
 class Fenced(ClocksvcError):
     """A newer writer has fenced this one."""
+
+
+class FencedAtCommit(Fenced):
+    """A newer writer has fenced this one at its commit. The commit may have taken effect.
+
+    The client repeats a commit without an answer by itself, and reports only the answer to the last request.
+    """
 
 
 class OutcomeUnknown(ClocksvcError):

@@ -176,7 +176,7 @@ class KafkaProxy(TcpProxy):
     def __init__(self, target_port: int, *, port: int = 0) -> None:
         self._loses: Loses | None = None
         self._silent: set[Connection] = set()
-        self._holds = False
+        self._holds = self._holds_retries = False
         self._held: list[bytes] = []
         super().__init__(target_port, port=port)
 
@@ -184,12 +184,15 @@ class KafkaProxy(TcpProxy):
         """From the next commit on, its connection is silent: the request, or the response to it, never arrives."""
         self._loses = what
 
-    def hold_end_txn(self) -> None:
+    def hold_end_txn(self, *, retries: bool = False) -> None:
         """Hold the next EndTxn request back, and cut its connection.
 
         The client sends the request again on a new connection. It reports neither an error nor a log line.
+
+        Args:
+            retries: True to do the same with all further requests, until `heal`.
         """
-        self._holds = True
+        self._holds, self._holds_retries = True, retries
 
     @property
     def held(self) -> int:
@@ -214,7 +217,7 @@ class KafkaProxy(TcpProxy):
 
     def _passes(self, connection: Connection, data: bytes, *, request: bool) -> bool:
         if request and self._holds and int.from_bytes(data[4:6]) == _END_TXN:
-            self._holds = False
+            self._holds = self._holds_retries
             self._held.append(data)
             connection.abort()
             return False

@@ -17,6 +17,7 @@ from clocksvc.api.problems import Problem
 from clocksvc.errors import (
     ClocksvcError,
     Fenced,
+    FencedAtCommit,
     InvalidValue,
     NotOwner,
     OutcomeUnknown,
@@ -177,10 +178,10 @@ def as_problem(spec: SchedulesSpec, partition: int, error: ClocksvcError) -> Pro
         return Problem(problems.PRECONDITION_FAILED, str(error), {"etag": error.etag})
     if isinstance(error, RecordRejected):
         return problems.invalid("body", None, f"wanted a schedule that Kafka accepts: {error}")
+    if isinstance(error, OutcomeUnknown | FencedAtCommit):
+        return outcome_unknown(spec, partition, str(error))
     if isinstance(error, NotOwner | Fenced):
         return unavailable(spec, partition, "has another owner now, or none", NOT_OWNER)
-    if isinstance(error, OutcomeUnknown):
-        return outcome_unknown(spec, partition, str(error))
     if isinstance(error, Unavailable):
         return unavailable(spec, partition, f"can't be read or written: {error}", KAFKA)
     raise error

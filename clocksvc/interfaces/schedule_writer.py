@@ -39,7 +39,8 @@ class ScheduleWriter(Protocol):
         a few seconds at most.
 
         Raises:
-            Fenced: another owner fenced this one, or `fence` was not called after an error; nothing was written.
+            FencedAtCommit: another owner fenced this one; all records are written, or none.
+            Fenced: the same, or `fence` was not called after an error; nothing was written.
             RecordRejected: the brokers reject some of the records; nothing was written.
             OutcomeUnknown: all records are written, some of them, or none.
             SchedulesUnavailable: Kafka does not answer; nothing was written.

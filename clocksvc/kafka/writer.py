@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
-from clocksvc.errors import Fenced, OffsetGap, OutcomeUnknown, RecordRejected
+from clocksvc.errors import Fenced, FencedAtCommit, OffsetGap, OutcomeUnknown, RecordRejected
 from clocksvc.kafka.client import (
     PAUSE_S,
     ClientLog,
@@ -335,7 +335,9 @@ class Writer:
                 if error_of(raised).retriable():
                     continue
                 # The outcome of a request without an answer is unknown, even if the retry fails with a fencing error.
-                if not is_retry and (is_fenced(raised) or error_of(raised).txn_requires_abort()):
+                if not is_retry and is_fenced(raised):
+                    raise FencedAtCommit(f"{self._fenced()}, and its last commit may have taken effect") from raised
+                if not is_retry and error_of(raised).txn_requires_abort():
                     raise self._failure(raised) from raised
                 break
         why = describe_error(failure, self._acls)

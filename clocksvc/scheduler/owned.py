@@ -80,7 +80,7 @@ class OwnedPartition:
         `read_to_end`.
 
         Raises:
-            Fenced, RecordRejected, OutcomeUnknown, SchedulesUnavailable: see `ScheduleWriter.write`.
+            FencedAtCommit, Fenced, RecordRejected, OutcomeUnknown, SchedulesUnavailable: see `ScheduleWriter.write`.
         """
         if not records:
             return []

@@ -8,14 +8,19 @@ import os
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
+from clocksvc.api import problems
+from clocksvc.api.schedule_access import as_problem
 from clocksvc.clock.log_record import Message
-from clocksvc.errors import ClocksvcError, OffsetGap, RecordRejected
+from clocksvc.errors import ClocksvcError, FencedAtCommit, OffsetGap, OutcomeUnknown, RecordRejected
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka.client import writer_id
 from clocksvc.kafka.writer import Writer
 from clocksvc.scheduler.partition import SchedulePartition
 from clocksvc.schedules.schedule import parse_schedule
@@ -212,6 +217,35 @@ def test_no_tick_is_lost_or_written_twice_while_requests_are_delayed(
     assert released.count(0) > 0
     assert torn > 0
     implementation.free()
+
+
+def test_a_commit_whose_answer_is_lost_does_not_count_as_nothing_written(faulty_kafka: FaultyKafka) -> None:
+    """A new owner fences the one before, which has committed a change but does not know it."""
+    proxy, topics = faulty_kafka.proxy, KafkaTopics(faulty_kafka.bootstrap)
+    partition = topics.partition()
+    first, second = (
+        partition.writer(),
+        Producer({**topics.settings, "transactional.id": writer_id(f"{topics.clock}-schedules", partition.number)}),
+    )
+    second.list_topics(timeout=10)
+    first.fence(keep_alive)
+    proxy.hold_end_txn(retries=True)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(first.write, [(b"a", b"1")], keep_alive)
+        eventually(lambda: proxy.held, what="the commit")
+        code = proxy.release_end_txn()
+        second.init_transactions(10)
+        proxy.heal()
+        error = written.exception(30)
+    while proxy.held:
+        proxy.release_end_txn()
+
+    assert code == 0
+    assert [(key, value) for _, key, value in partition.schedules()] == [(b"a", b"1")]
+    # On a slow machine, the client reports the missing answer first.
+    assert isinstance(error, FencedAtCommit | OutcomeUnknown)
+    assert as_problem(SchedulesSpec(topics.clock, 32), partition.number, error).kind is problems.WRITE_OUTCOME_UNKNOWN
+    topics.close()
 
 
 @pytest.mark.parametrize("arrives_before", ["the first record", "the fourth record", "the commit"])
