@@ -1,5 +1,7 @@
 """Finds the position in a partition of due records, and what was sent behind it."""
 
+from collections.abc import Sequence
+
 from clocksvc.clock.log_record import TYPE_HEADER
 from clocksvc.interfaces.due_log import DueLog, DueLogEntry
 from clocksvc.interfaces.tick_log import KeepAlive, LogBounds
@@ -7,6 +9,9 @@ from clocksvc.schedules.due_log import POSITION, DueLogReader, Position, read_po
 
 FIRST_CHUNK, LARGEST_CHUNK = 1_000, 50_000
 """How many offsets are read at once. Usually the position is the last record."""
+CHUNK_BYTES = 64 * 2**20
+"""About how many bytes of values are read at once. Payloads have up to 64 KiB, and each read has a time limit: if a
+large tick was interrupted, one read of all its records would never end in time."""
 
 
 def newest_position(due_log: DueLog, bounds: LogBounds, keep_alive: KeepAlive) -> Position | None:
@@ -29,9 +34,12 @@ def read_due_log(due_log: DueLog, bounds: LogBounds, keep_alive: KeepAlive) -> D
     """
     found = _find(due_log, bounds, keep_alive)
     reader = DueLogReader()
-    for start in range(bounds.first if found is None else found.offset, bounds.end, LARGEST_CHUNK):
-        for entry in due_log.read(start, min(start + LARGEST_CHUNK, bounds.end), keep_alive):
+    start, size = bounds.first if found is None else found.offset, FIRST_CHUNK
+    while start < bounds.end:
+        entries = due_log.read(start, min(start + size, bounds.end), keep_alive)
+        for entry in entries:
             reader.read(entry.offset, entry.value or b"", entry.headers)
+        start, size = start + size, _next_size(size, entries)
     return reader
 
 
@@ -40,8 +48,15 @@ def _find(due_log: DueLog, bounds: LogBounds, keep_alive: KeepAlive) -> DueLogEn
     end, size = bounds.end, FIRST_CHUNK
     while end > bounds.first:
         start = max(bounds.first, end - size)
-        for entry in reversed(due_log.read(start, end, keep_alive)):
+        entries = due_log.read(start, end, keep_alive)
+        for entry in reversed(entries):
             if (TYPE_HEADER, POSITION.encode()) in entry.headers:
                 return entry
-        end, size = start, min(size * 4, LARGEST_CHUNK)
+        end, size = start, _next_size(size, entries)
     return None
+
+
+def _next_size(size: int, entries: Sequence[DueLogEntry]) -> int:
+    """Return how many offsets are read after a chunk of this size with these records."""
+    read = sum(len(one.value or b"") for one in entries)
+    return max(FIRST_CHUNK, min(size * 4, LARGEST_CHUNK, CHUNK_BYTES * size // max(1, read)))
