@@ -47,8 +47,12 @@ class CeleryDueSink:
         if queue is None:
             wanted = "wanted a task that goes to a Celery queue, but its namespace has a `topic`"
             raise InvalidValue(schedule, name, wanted)
+        try:
+            payload = json.loads(record.value)
+        except (ValueError, RecursionError) as error:
+            raise InvalidValue(schedule, name, f"wanted a payload that Python can decode: {error}") from error
         options = {"task_id": headers[ID_HEADER], "headers": headers, "queue": queue}
-        publish(self._app, schedule, name, ((json.loads(record.value),), {}), options)
+        publish(self._app, schedule, name, ((payload,), {}), options)
 
 
 def open_celery_sink(settings: Settings) -> CeleryDueSink:

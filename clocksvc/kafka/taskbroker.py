@@ -207,10 +207,10 @@ class TaskbrokerDueSink:
                 problem = f"task {headers[TASK_HEADER]!r} has no namespace with a `topic` for the task platform"
                 rejected.append(Rejected(record, problem))
                 continue
-            payload = json.loads(record.value)
             try:
+                payload = json.loads(record.value)
                 message = _activation(target, headers[ID_HEADER], headers, [payload], now_ms)
-            except (OverflowError, ValueError) as error:
+            except (OverflowError, ValueError, RecursionError) as error:
                 rejected.append(Rejected(record, f"the payload can't be encoded as MessagePack: {error}"))
                 continue
             messages.append((target, message))

@@ -154,6 +154,17 @@ def test_a_task_without_a_route_is_rejected(implementation: Implementation) -> N
     assert [one.headers["clocksvc-schedule"] for one in implementation.received()] == ["monitor-1", "monitor-3"]
 
 
+@pytest.mark.parametrize("payload", [b"1" * 5_000, b"[" * 990 + b"]" * 990], ids=["digits", "nested"])
+def test_a_payload_that_python_can_not_decode_is_rejected(implementation: Implementation, payload: bytes) -> None:
+    """It is valid JSON, so it can be written. The partition must not stop at it."""
+    records = [due(1), due(2)._replace(value=payload), due(3)]
+
+    (rejected,) = implementation.sink.send(records, nothing)
+
+    assert rejected.record == records[1]
+    assert [one.headers["clocksvc-schedule"] for one in implementation.received()] == ["monitor-1", "monitor-3"]
+
+
 def test_numbers_that_the_platform_can_not_have_are_rejected(bootstrap: str, key_prefix: str) -> None:
     """MessagePack has no larger integers. JSON has."""
     implementation = over_kafka(bootstrap, key_prefix)
