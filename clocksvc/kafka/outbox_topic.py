@@ -1,24 +1,24 @@
 """Writes changes of an outbox to the topic of a clock's schedules."""
 
 from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from clocksvc.clock.log_record import Message
-from clocksvc.errors import Fenced, InvalidValue, SchedulesUnavailable
+from clocksvc.errors import Fenced, InvalidValue, OutcomeUnknown, SchedulesUnavailable
 from clocksvc.interfaces.schedule_topics import SchedulesSpec, partition_of
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import Topics
-from clocksvc.kafka.client import SlicedDeadline, outbox_id
+from clocksvc.kafka.admin import Admin
+from clocksvc.kafka.client import PAUSE_S, SlicedDeadline, outbox_id
 from clocksvc.kafka.internal_topic import InternalTopic
 from clocksvc.kafka.writer import Writer
 
 TIMEOUT_S = 10.0
-
-
-class _AllPartitions(InternalTopic):
-    """The topic in error messages."""
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name!r}"
+_FIRST_PAUSE_S = 0.001
+_NO_ENDS = "Kafka does not list the end offsets of the topic of schedules"
 
 
 class KafkaOutboxTopic:
@@ -43,8 +43,9 @@ class KafkaOutboxTopic:
     ) -> None:
         self._spec, self._topics, self._settings = spec, topics, settings
         self._time, self._timeout_s = time, timeout_s
-        self._topic = _AllPartitions(spec.topic, "topic of schedules", SchedulesUnavailable, -1)
+        self._topic = InternalTopic(spec.topic, "topic of schedules", SchedulesUnavailable)
         self._writer: Writer | None = None
+        self._admin: Admin | None = None
 
     def fence(self) -> None:
         self._discard_writer()
@@ -61,14 +62,52 @@ class KafkaOutboxTopic:
             key = schedule_id.encode()
             messages.append((partition_of(key, self._spec.partitions), Message(key, value, None)))
         try:
-            self._writer.append_to_partitions(messages, self._deadline())
+            ends = self._writer.append_to_partitions(messages, self._deadline())
+            self._confirm(ends)
         except BaseException:
             self._discard_writer()
             raise
 
     def close(self) -> None:
         self._discard_writer()
+        self._close_admin()
         self._topics.close()
+
+    def _confirm(self, ends: Mapping[int, int]) -> None:
+        """Wait until readers of committed records have passed the last records of a transaction.
+
+        A broker that is killed between the commit and its markers can forget them (see HangingTransactionResolver).
+        The next transaction of this id then ends the old one: if it is aborted, the old records are lost. So they are
+        not removed from the outbox yet.
+        """
+        asked: Any = {TopicPartition(self._spec.topic, number): OffsetSpec.latest() for number in ends}  # type: ignore[no-untyped-call]
+        level, deadline, pause_s = IsolationLevel.READ_COMMITTED, self._deadline(), _FIRST_PAUSE_S
+        self._admin = self._admin or Admin(self._settings, SchedulesUnavailable)
+        try:
+            for _ in deadline:
+                found = self._admin.ask(
+                    lambda client: client.list_offsets(
+                        asked, isolation_level=level, request_timeout=self._timeout_s / 2
+                    ),
+                    self._deadline(),
+                )
+                offsets = {one.partition: self._admin.result(future, _NO_ENDS) for one, future in found.items()}
+                if all(offsets[number].offset >= end for number, end in ends.items()):
+                    return
+                self._admin.pause(pause_s)
+                pause_s = min(2 * pause_s, PAUSE_S)
+        except SchedulesUnavailable as error:
+            self._close_admin()  # a new client finds the partitions' new leaders
+            raise OutcomeUnknown(f"unknown whether the {self._topic} has the last records: {error}") from error
+        raise OutcomeUnknown(
+            f"Kafka confirmed a commit on the {self._topic}, but its records can't be read: they are behind an open "
+            "transaction, or a broker has forgotten the commit"
+        )
+
+    def _close_admin(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
 
     def _check_partitions(self) -> None:
         cluster = self._topics.describe([self._spec.topic])

@@ -63,12 +63,14 @@ class _Deliveries:
 
     Attributes:
         offsets: the offset of each record that was delivered.
+        ends: by partition, the offset after the last of these records.
         rejected: the keys of the records that were rejected.
         failure: the first error of another kind.
     """
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
+        self.ends: dict[int, int] = {}
         self.rejected: list[bytes | None] = []
         self.failure: KafkaError | None = None
 
@@ -80,7 +82,9 @@ class _Deliveries:
     def report(self, error: KafkaError | None, sent: KafkaMessage) -> None:
         """Add the report of a record. It serves all records: one function for each would cost as much as sending."""
         if error is None:
-            self.offsets.append(cast(int, sent.offset()))
+            offset = cast(int, sent.offset())
+            self.offsets.append(offset)
+            self.ends[cast(int, sent.partition())] = offset + 1
         elif error.code() in _REJECTED:
             self.rejected.append(sent.key())
         else:
@@ -163,9 +167,9 @@ class Writer:
         self._begin_use()
         try:
             self._begin()
-            offsets = self._send(records, deadline)
+            offsets = self._send(records, deadline).offsets
             if last is not None:
-                offsets += self._send([last], deadline)
+                offsets += self._send([last], deadline).offsets
             if not shared:
                 self._check_contiguous(offsets, begin)
             acknowledged()
@@ -179,15 +183,21 @@ class Writer:
         self.usable = True
         return offsets
 
-    def append_to_partitions(self, records: Sequence[tuple[int, Record]], deadline: SlicedDeadline) -> None:
+    def append_to_partitions(
+        self, records: Sequence[tuple[int, Record]], deadline: SlicedDeadline
+    ) -> Mapping[int, int]:
         """Commit records of several partitions of the topic, each with its partition, in one transaction.
 
-        When this method returns, the commit can't be undone. Raises the errors of `append` except OffsetGap.
+        When this method returns, the commit can't be undone, unless the brokers forget it before its markers are
+        written. Raises the errors of `append` except OffsetGap.
+
+        Returns:
+            By partition, the offset after the last of these records.
         """
         self._begin_use()
         try:
             self._begin()
-            self._send([one for _, one in records], deadline, [partition for partition, _ in records])
+            sent = self._send([one for _, one in records], deadline, [partition for partition, _ in records])
             self._commit(deadline)
         except _MustAbort as failure:
             self._abort(deadline)
@@ -196,6 +206,7 @@ class Writer:
             self._abort(deadline)
             raise
         self.usable = True
+        return sent.ends
 
     def end_hanging(self, filler: Record, deadline: SlicedDeadline) -> int:
         """Abort a transaction of one record, and return the record's offset.
@@ -206,7 +217,7 @@ class Writer:
         self._begin_use()
         try:
             self._begin()
-            (offset,) = self._send([filler], deadline)
+            (offset,) = self._send([filler], deadline).offsets
         except _MustAbort as failure:
             self._abort(deadline)
             raise self._topic.unavailable(f"can't write to the {self._topic}: {failure}") from failure
@@ -253,8 +264,8 @@ class Writer:
 
     def _send(
         self, records: Sequence[Record], deadline: SlicedDeadline, partitions: Sequence[int] | None = None
-    ) -> list[int]:
-        """Send records, wait until brokers have all of them, and return their offsets.
+    ) -> _Deliveries:
+        """Send records, wait until brokers have all of them, and return their delivery reports.
 
         Args:
             partitions: the partition of each record; None for that of the topic.
@@ -289,7 +300,7 @@ class Writer:
             raise _MustAbort(self._reason(deliveries.failure))
         if len(deliveries.offsets) < len(records):
             raise _MustAbort("no answer")
-        return deliveries.offsets
+        return deliveries
 
     def _check_contiguous(self, offsets: list[int], begin: int | None) -> None:
         expected = offsets[0] if begin is None else begin

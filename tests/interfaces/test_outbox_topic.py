@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -17,11 +17,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 from sqlalchemy import create_engine
 
-from clocksvc.errors import Fenced, InvalidValue, RecordRejected, SchedulesUnavailable
+from clocksvc.errors import Fenced, InvalidValue, OutcomeUnknown, RecordRejected, SchedulesUnavailable
 from clocksvc.interfaces.outbox import Change
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.time import SystemTime
-from clocksvc.kafka.outbox_topic import KafkaOutboxTopic
+from clocksvc.kafka.outbox_topic import TIMEOUT_S, KafkaOutboxTopic
 from clocksvc.kafka.topics import KafkaTopics
 from clocksvc.outbox import Outbox, metadata
 from clocksvc.outbox.database import DatabaseChanges
@@ -40,11 +40,11 @@ class Outboxes:
         self.bootstrap, self.clock = bootstrap, clock
         self._exits = exits
 
-    def relay(self, partitions: int = PARTITIONS) -> KafkaOutboxTopic:
+    def relay(self, partitions: int = PARTITIONS, timeout_s: float = TIMEOUT_S) -> KafkaOutboxTopic:
         """A further relay, which is not fenced yet."""
         settings = {"bootstrap.servers": self.bootstrap}
         spec = SchedulesSpec(self.clock, partitions)
-        made = KafkaOutboxTopic(spec, KafkaTopics(settings), settings, SystemTime())
+        made = KafkaOutboxTopic(spec, KafkaTopics(settings), settings, SystemTime(), timeout_s)
         self._exits.callback(made.close)
         return made
 
@@ -138,6 +138,26 @@ def test_a_record_that_is_too_large_is_named(outboxes: Outboxes) -> None:
 
     assert raised.value.keys == (b"id-1",)
     assert [(key, value) for _, key, value in outboxes.committed()] == [(b"id-0", b"0")]
+
+
+def test_records_that_can_not_be_read_are_not_written_yet(outboxes: Outboxes) -> None:
+    """A broker that is killed can forget a commit before its marker is written. An abort would then end it."""
+    relay = outboxes.relay(timeout_s=2.0)
+    relay.fence()
+    relay.write({"s0": b"0"})
+    partition = zlib.crc32(b"s0") % PARTITIONS
+    other = Producer({"bootstrap.servers": outboxes.bootstrap, "transactional.id": outboxes.clock})
+    other.init_transactions(10)
+    other.begin_transaction()
+    other.produce(f"{outboxes.clock}-schedules", b"{}", b"other", partition=partition)
+    assert other.flush(10) == 0
+
+    with pytest.raises(OutcomeUnknown, match="open transaction"):
+        relay.write({"s0": b"1"})
+    other.commit_transaction(10)
+    relay.fence()
+    relay.write({"s0": b"1"})
+    assert [value for _, key, value in outboxes.committed() if key == b"s0"] == [b"0", b"1", b"1"]
 
 
 def test_another_number_of_partitions_is_refused(outboxes: Outboxes) -> None:
