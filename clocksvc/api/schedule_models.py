@@ -51,7 +51,7 @@ SCHEDULE: dict[str, Any] = {
             "description": "The time zone of `cron`, from the IANA database. UTC unless set.",
             "examples": ["Europe/Berlin"],
         },
-        "payload": {"description": "Any JSON, at most 64 KiB. It is the value of the due records."},
+        "payload": {"description": "Any JSON, at most 64 KiB and 256 levels deep. It is the value of the due records."},
         "starts_at": {**_TIME, "description": "The first time at which the schedule can be due."},
         "ends_at": {**_TIME, "description": "The schedule is not due at this time or later."},
         "catch_up": {

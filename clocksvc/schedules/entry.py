@@ -16,7 +16,7 @@ from clocksvc.errors import InvalidValue, UnreadableRecord
 from clocksvc.interfaces.schedule import CatchUp
 from clocksvc.interfaces.schedule_topics import RESERVED_IDS, parse_id
 from clocksvc.schedules.recurrence import Recurrence, at_cron, every
-from clocksvc.schedules.schedule import LATEST_MS, MAX_PAYLOAD_BYTES
+from clocksvc.schedules.schedule import LATEST_MS, MAX_PAYLOAD_DEPTH, check_payload
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -106,10 +106,8 @@ def read_entry(key: bytes, value: bytes) -> Entry:
             parse_id(key.decode(errors="replace"))
         found = _decode(value)
         recurrence = _recurrence(found.interval, found.cron, found.timezone)
-        if len(value) > MAX_PAYLOAD_BYTES and len(bytes(found.payload)) > MAX_PAYLOAD_BYTES:
-            raise InvalidValue(
-                "payload", f"{len(bytes(found.payload)):,} bytes", f"wanted at most {MAX_PAYLOAD_BYTES:,}"
-            )
+        if len(value) > 2 * MAX_PAYLOAD_DEPTH:  # a smaller payload can't be too deep
+            check_payload(bytes(found.payload))
         unlimited = found.starts_at is None and found.ends_at is None and not found.paused
         unlimited = unlimited and found.catch_up is None and found.max_age is None
         limits = None if unlimited else _limits(found)

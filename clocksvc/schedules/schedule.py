@@ -20,7 +20,9 @@ from clocksvc.schedules.cron import parse_cron
 
 FORMAT = 1
 """The version of the value's schema. Readers ignore fields that they don't know, and can't read another version."""
-MAX_PAYLOAD_BYTES = 65_536
+MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH = 65_536, 256
+"""The size of a payload, and how deep its arrays and objects are nested: programs that decode JSON fail from about a
+thousand levels on, each at another one."""
 LATEST_MS = 221_845_392_000_000
 """The year 9000: the calendar ends before the next due time of a later schedule."""
 FIELDS = (
@@ -30,6 +32,7 @@ FIELDS = (
 
 _TASK = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)+", re.ASCII)
 _MAX_TASK = 200
+_TEXT, _BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"'), re.compile(rb"[\[\]{}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +157,22 @@ def _payload(value: Any) -> bytes:
         payload = msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidValue("payload", type(value).__name__, f"wanted what JSON can have: {error}") from None
+    check_payload(payload)
+    return payload
+
+
+def check_payload(payload: bytes) -> None:
+    """Raise InvalidValue if a payload, which is valid JSON, is too large or too deep."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         wanted = f"wanted at most {MAX_PAYLOAD_BYTES:,} bytes as JSON"
         raise InvalidValue("payload", f"{len(payload):,} bytes", wanted)
-    return payload
+    if payload.count(b"[") + payload.count(b"{") <= MAX_PAYLOAD_DEPTH:
+        return
+    depth = 0
+    for bracket in _BRACKET.findall(_TEXT.sub(b"", payload)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_PAYLOAD_DEPTH:
+            raise InvalidValue("payload", "nested", f"wanted at most {MAX_PAYLOAD_DEPTH} levels of arrays and objects")
 
 
 def _time(given: Mapping[str, Any], name: str) -> int | None:

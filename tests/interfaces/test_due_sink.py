@@ -156,7 +156,7 @@ def test_a_task_without_a_route_is_rejected(implementation: Implementation) -> N
 
 @pytest.mark.parametrize("payload", [b"1" * 5_000, b"[" * 990 + b"]" * 990], ids=["digits", "nested"])
 def test_a_payload_that_python_can_not_decode_is_rejected(implementation: Implementation, payload: bytes) -> None:
-    """It is valid JSON, so it can be written. The partition must not stop at it."""
+    """Another program can have written it. The partition must not stop at it."""
     records = [due(1), due(2)._replace(value=payload), due(3)]
 
     (rejected,) = implementation.sink.send(records, nothing)

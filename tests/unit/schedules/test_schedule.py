@@ -56,6 +56,21 @@ def stored(**fields: Any) -> bytes:
     return json.dumps({"format": 1, "created_at": CREATED} | fields).encode()
 
 
+def nested(levels: int) -> Any:
+    """Arrays and objects in each other."""
+    found: Any = None
+    for level in range(levels):
+        found = [found] if level % 2 else {"a": found}
+    return found
+
+
+def test_a_payload_can_be_nested_and_have_any_text() -> None:
+    """Brackets in texts, and those next to each other, are no levels."""
+    for payload in (nested(256), ['{["\\"[{' * 300, *({} for _ in range(300))]):
+        value = parse_schedule({**LEAST, "payload": payload}, MINUTE_MS, NOW_MS).encode()
+        assert json.loads(read_task(read_entry(b"m", value)).payload) == payload
+
+
 @settings(max_examples=60)
 @given(WHEN, DEFINITIONS)
 def test_what_is_written_follows_the_schema_and_is_read_again(when: dict[str, Any], fields: dict[str, Any]) -> None:
@@ -106,6 +121,7 @@ def test_the_schema_has_the_fields_that_the_code_has() -> None:
         ({"task": "a." + "b" * 200}, "task", "at most 200 characters"),
         ({"payload": "x" * 65_535}, "payload", "'65,537 bytes' is not valid: wanted at most 65,536 bytes"),
         ({"payload": {1, 2}.__iter__()}, "payload", "wanted what JSON can have"),
+        ({"payload": nested(257)}, "payload", "wanted at most 256 levels of arrays and objects"),
         ({"starts_at": "tomorrow"}, "starts_at", "wanted RFC 3339 with an offset"),
         ({"starts_at": True}, "starts_at", "wanted RFC 3339 with an offset"),
         ({"starts_at": 1_795_348_800_000}, "starts_at", "looks like milliseconds"),
@@ -175,6 +191,7 @@ def test_the_partition_is_the_crc_of_the_id() -> None:
         (stored(**LEAST, ends_at="9999-01-01T00:00:00Z"), "ends_at"),
         (stored(**LEAST, paused="yes"), "paused"),
         (stored(**LEAST, payload="x" * 65_535), "payload: '65,537 bytes' is not valid"),
+        (stored(**LEAST, payload=nested(257)), "payload: 'nested' is not valid"),
     ],
 )
 def test_a_record_that_cannot_be_read_is_counted_and_kept_out(value: bytes, reason: str) -> None:
