@@ -25,7 +25,7 @@ from clocksvc.errors import (
 from clocksvc.interfaces.compacted_topic import CompactedTopic, TableRecord
 from clocksvc.interfaces.due_log import DueLog
 from clocksvc.interfaces.due_sink import DueSink
-from clocksvc.interfaces.schedule_topics import SchedulesSpec
+from clocksvc.interfaces.schedule_topics import SchedulesSpec, partition_of
 from clocksvc.interfaces.schedule_writer import ScheduleWriter
 from clocksvc.interfaces.tick_source import TickSource
 from clocksvc.interfaces.time import Time
@@ -341,7 +341,7 @@ class SchedulePartition:
     def _open_table(self) -> CompactedTable[Entry]:
         return CompactedTable(
             self._spec.topic,
-            decode=_decode,
+            decode=self._decode,
             partitions=[self.number],
             on_change=self._changed,
             initial_changes=False,
@@ -357,9 +357,16 @@ class SchedulePartition:
         if self._owned is not None:
             self._owned.change(key, old, new)
 
+    def _decode(self, record: TableRecord) -> Entry:
+        key = record.key()
+        right = partition_of(key, self._spec.partitions)
+        if right != self.number:
+            # It would be due here and, once the service or the outbox writes it, in its own partition, too.
+            raise UnreadableRecord(
+                f"its key belongs to partition {right} (crc32(id) % {self._spec.partitions}, librdkafka's partitioner "
+                "`consistent`): the program that wrote it uses another partitioner"
+            )
+        return read_entry(key, record.value())
+
     def __str__(self) -> str:
         return f"partition {self.number} of the schedules of clock {self._spec.clock}"
-
-
-def _decode(record: TableRecord) -> Entry:
-    return read_entry(record.key(), record.value())

@@ -183,7 +183,7 @@ def _work(bootstrap: str, clock: str, numbers: Sequence[int], count: int) -> Non
     ticks.add(NOW_MS)
     partitions = [
         SchedulePartition(
-            SchedulesSpec(clock, 8),
+            SchedulesSpec(clock, 1 if numbers == [0] else 8),
             number,
             schedules=lambda: KafkaCompactedTopic(schedule_topic(clock), settings),
             due_log=KafkaDueLog(due_topic(clock), number, settings, system),

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from clocksvc.interfaces.compacted_topic import CompactedTopic
 from clocksvc.interfaces.due_log import DueLog, DueLogEntry, DueLogRecord
+from clocksvc.interfaces.schedule_topics import partition_of
 from clocksvc.interfaces.schedule_writer import ScheduleRecord, ScheduleWriter
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.compacted_topic import KafkaCompactedTopic
@@ -167,6 +168,14 @@ class KafkaPartition:
         consumer.close()
         assert polled is not None
         return found
+
+
+def ids_in(partition: Partition, count: int) -> list[bytes]:
+    """Ids that belong to a partition, in their order."""
+    found = (
+        key for number in itertools.count() if partition_of(key := b"s%05d" % number, PARTITIONS) == partition.number
+    )
+    return list(itertools.islice(found, count))
 
 
 def due_record(number: int, headers: int = 2) -> DueLogRecord:

@@ -26,7 +26,7 @@ from clocksvc.scheduler.partition import SchedulePartition
 from clocksvc.schedules.schedule import parse_schedule
 from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.interfaces.recovering_writer import RecoveringWriter
-from tests.interfaces.schedule_implementations import KafkaTopics
+from tests.interfaces.schedule_implementations import PARTITIONS, KafkaTopics, ids_in
 from tests.interfaces.tick_log_examples import KeepAliveCounter, messages, minutes
 from tests.interfaces.tick_log_implementations import FaultyKafkaTickLog, end_of, writer
 from tests.tcp_proxy import KafkaProxy
@@ -244,7 +244,10 @@ def test_a_commit_whose_answer_is_lost_does_not_count_as_nothing_written(faulty_
     assert [(key, value) for _, key, value in partition.schedules()] == [(b"a", b"1")]
     # On a slow machine, the client reports the missing answer first.
     assert isinstance(error, FencedAtCommit | OutcomeUnknown)
-    assert as_problem(SchedulesSpec(topics.clock, 32), partition.number, error).kind is problems.WRITE_OUTCOME_UNKNOWN
+    assert (
+        as_problem(SchedulesSpec(topics.clock, PARTITIONS), partition.number, error).kind
+        is problems.WRITE_OUTCOME_UNKNOWN
+    )
     topics.close()
 
 
@@ -257,9 +260,9 @@ def test_each_due_time_is_sent_once_although_a_delayed_commit_has_torn_its_tick(
     partition, step = topics.partition(), BEFORE[arrives_before]
     ticks.add(NOW_MS)
     value = parse_schedule({"interval": 60, "task": "a.b"}, 60_000, NOW_MS - 3_600_000).encode()
-    partition.write_foreign([(b"s%d" % number, value) for number in range(5)])
+    partition.write_foreign([(key, value) for key in ids_in(partition, 5)])
     owner = SchedulePartition(
-        SchedulesSpec(topics.clock, 32),
+        SchedulesSpec(topics.clock, PARTITIONS),
         partition.number,
         schedules=partition.source,
         due_log=partition.due_log(),
