@@ -13,6 +13,7 @@ from clocksvc.client.schedule_values import Item, ScheduleResult
 from clocksvc.client.schedules import Schedules
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
 from clocksvc.interfaces.schedule_topics import parse_id
+from clocksvc.schedules.cron import parse_timezone
 from clocksvc.schedules.crontab import ID_SUFFIX_LENGTH, read_crontab
 
 WRITTEN, FAILED = 0, 1
@@ -115,6 +116,10 @@ class _Import:
             wanted = "wanted one of . _ : - at the end, so that --prune can't delete the schedules of another prefix"
             raise InvalidValue("--prefix", args.prefix, wanted)
         parse_id(args.prefix + "0" * ID_SUFFIX_LENGTH)
+        try:
+            parse_timezone(args.timezone)
+        except InvalidValue as error:
+            raise InvalidValue("--timezone", args.timezone, error.wanted) from None
 
     def read_json(self, file: BinaryIO) -> Iterator[_Line]:
         """Yield the schedules of a file of JSON lines. Empty lines are passed over, wrong ones are reported."""
@@ -144,6 +149,7 @@ class _Import:
             has_user=args.user_field,
         ):
             if line.error is not None:
+                self.failed += line.unwritten
                 self._report(line.number, line.error)
             for item in line.schedules:
                 self._ids.add(item[0])

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from clocksvc.errors import InvalidValue
-from clocksvc.schedules.cron import parse_cron, parse_field
+from clocksvc.schedules.cron import parse_cron, parse_field, parse_timezone
 
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -35,19 +35,21 @@ _WEEK = frozenset(range(7))
 
 
 class CrontabLine(NamedTuple):
-    """One line that runs a command.
+    """One line that runs a command, or a setting `CRON_TZ` that is not valid.
 
     Attributes:
         number: the number of the line in its file, from 1.
         text: the line.
         schedules: an id and the fields of a schedule, one or two.
-        error: why the line can't become a schedule. `schedules` is then empty.
+        error: why the line can't become a schedule, or is no valid setting. `schedules` is then empty.
+        unwritten: of a setting: how many lines after it can't become schedules for this reason alone.
     """
 
     number: int
     text: str
     schedules: tuple[tuple[str, Mapping[str, Any]], ...]
     error: InvalidValue | None = None
+    unwritten: int = 0
 
 
 def read_crontab(
@@ -58,48 +60,100 @@ def read_crontab(
     fields: Mapping[str, Any],
     has_user: bool = False,
 ) -> Iterator[CrontabLine]:
-    """Yield the lines of a crontab that run commands, in order.
+    """Yield the lines of a crontab that run commands, and settings `CRON_TZ` that are not valid, in order.
 
     The id of a schedule is the prefix and a hash of its command. So the same commands have the same ids, in any order
     of the lines, and a line with another time changes its schedule. The second line with the same command has `.2`
     behind its id, and so on. The payload has the members `command`, and `stdin`, `environment` and `user` if there are
     any.
 
+    A `CRON_TZ` that is not valid has one error. Lines up to the next one have none of their own for this reason, and no
+    schedules: they are not yielded.
+
     Args:
         prefix: the beginning of all ids. Two crontabs need different prefixes.
-        timezone: the time zone of the lines before a setting `CRON_TZ`.
+        timezone: the time zone of the lines before a setting `CRON_TZ`. Must be valid.
         fields: further fields of each schedule, at least `task`.
         has_user: True if the sixth field is a user, as in /etc/crontab.
     """
-    environment: dict[str, str] = {}
-    seen: dict[str, int] = {}
+    reader = _Reader(prefix, timezone, fields, has_user)
+    setting: CrontabLine | None = None
+    errors: list[CrontabLine] = []
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        if setting := _SETTING.fullmatch(text):
-            environment[setting[2]] = _unquoted(setting[3])
+        if found := _SETTING.fullmatch(text):
+            error = reader.set(found[2], _unquoted(found[3]))
+            if found[2] == _ZONE_SETTING:
+                yield from _setting_and_errors(setting, errors)
+                setting, errors = None if error is None else CrontabLine(number, text, (), error), []
             continue
-        zone = environment.get(_ZONE_SETTING, timezone)
-        variables = {name: value for name, value in environment.items() if name != _ZONE_SETTING}
+        read = reader.read(number, text)
+        if setting is None:
+            yield read
+        elif read.error is not None:
+            errors.append(read)
+        else:
+            setting = setting._replace(unwritten=setting.unwritten + 1)
+    yield from _setting_and_errors(setting, errors)
+
+
+def _setting_and_errors(setting: CrontabLine | None, errors: list[CrontabLine]) -> Iterator[CrontabLine]:
+    """Yield a setting that is not valid, if there is one, and the lines after it that have errors of their own."""
+    if setting is not None and setting.error is not None:
+        error = setting.error
+        if setting.unwritten:
+            lines = "line after it is" if setting.unwritten == 1 else f"{setting.unwritten:,} lines after it are"
+            error = InvalidValue(error.field, error.value, f"{error.wanted}; the {lines} not written")
+        yield setting._replace(error=error)
+    yield from errors
+
+
+class _Reader:
+    """Reads one line after the other, and remembers the settings and commands before it."""
+
+    def __init__(self, prefix: str, timezone: str, fields: Mapping[str, Any], has_user: bool) -> None:
+        self._prefix, self._zone, self._fields, self._has_user = prefix, timezone, fields, has_user
+        self._environment: dict[str, str] = {}
+        self._seen: dict[str, int] = {}
+
+    def set(self, name: str, value: str) -> InvalidValue | None:
+        """Set a variable of the lines after it. Returns an error for a time zone that is not valid."""
+        if name != _ZONE_SETTING:
+            self._environment[name] = value
+            return None
+        try:
+            parse_timezone(value)
+        except InvalidValue as error:
+            self._zone = "UTC"
+            return InvalidValue(name, value, error.wanted)
+        self._zone = value
+        return None
+
+    def read(self, number: int, text: str) -> CrontabLine:
+        """Return a line that runs a command. Its error is set if it can't become a schedule."""
         try:
             time, rest = _split(text)
-            crons = _translate(time, zone)
-            payload = _payload(text, rest, has_user, variables)
+            payload = _payload(text, rest, self._has_user, self._environment)
+            name = self._name(f"{payload.get('user', '')} {rest}")
+            crons = _translate(time, self._zone)
         except InvalidValue as error:
-            yield CrontabLine(number, text, (), error)
-            continue
-        digest = hashlib.sha256(f"{payload.get('user', '')} {rest}".encode()).hexdigest()[:_ID_DIGITS]
-        seen[digest] = seen.get(digest, 0) + 1
-        name = f"{prefix}{digest}" + (f".{seen[digest]}" if seen[digest] > 1 else "")
-        yield CrontabLine(
+            return CrontabLine(number, text, (), error)
+        return CrontabLine(
             number,
             text,
             tuple(
-                (each_name, {"cron": cron, "timezone": zone, "payload": payload, **fields})
+                (each_name, {"cron": cron, "timezone": self._zone, "payload": payload, **self._fields})
                 for each_name, cron in zip((name, f"{name}.or"), crons, strict=False)
             ),
         )
+
+    def _name(self, command: str) -> str:
+        """Return an id. A line counts even if its time is wrong, so that the ids after it stay when it is corrected."""
+        digest = hashlib.sha256(command.encode()).hexdigest()[:_ID_DIGITS]
+        self._seen[digest] = self._seen.get(digest, 0) + 1
+        return f"{self._prefix}{digest}" + (f".{self._seen[digest]}" if self._seen[digest] > 1 else "")
 
 
 def _split(text: str) -> tuple[list[str], str]:

@@ -160,6 +160,10 @@ def test_as_json(capsys: Captured) -> None:
             ("import", "--crontab", "x", "--timezone", "UTC", "--task", "a.b", "--prefix", "shop"),
             "--prefix: 'shop' is not valid: wanted one of . _ : - at the end",
         ),
+        (
+            ("import", "--crontab", "x", "--timezone", "Europe/Berln", "--task", "a.b", "--prefix", "shop:"),
+            "--timezone: 'Europe/Berln' is not valid: wanted a time zone",
+        ),
     ],
 )
 def test_errors(arguments: tuple[str, ...], says: str, capsys: Captured) -> None:
@@ -303,6 +307,20 @@ def test_a_crontab_is_imported(service: Service, tmp_path: Path, capsys: Capture
 
     assert schedules("import", "--crontab", file, *OPTIONS, "--catch-up", "last") == 1
     assert service.schedules == first
+
+
+def test_a_wrong_time_zone_in_a_crontab(service: Service, tmp_path: Path, capsys: Captured) -> None:
+    """One line on stderr, for the setting. All lines that are not written count as failed."""
+    file = tmp_path / "crontab"
+    file.write_text("0 1 * * * a\nCRON_TZ=Europe/Berln\n0 2 * * * b\n0 3 * * * c\n")
+
+    assert schedules("import", "--crontab", file, *OPTIONS) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "checkins: 1 schedules written, 3 lines failed\n"
+    (error,) = captured.err.splitlines()
+    assert error.startswith(f"{file}:2: CRON_TZ: 'Europe/Berln' is not valid: ")
+    assert error.endswith("; the 2 lines after it are not written")
+    assert len(service.schedules) == 1
 
 
 def test_a_dry_run_writes_nothing(service: Service, tmp_path: Path, capsys: Captured) -> None:

@@ -117,11 +117,40 @@ def test_a_line_that_is_no_schedule_is_named(line: str, says: str) -> None:
     assert says in str(wrong.error)
 
 
-def test_a_wrong_time_zone_is_named() -> None:
-    """In each line that has it."""
-    (line,) = read("CRON_TZ=Mars/Base", "0 1 * * * a")
+def test_a_wrong_time_zone_is_named_once() -> None:
+    """At its own line, with the number of lines that it affects. Other errors of these lines are still named."""
+    lines = ["0 1 * * * a", "CRON_TZ=Mars/Base", "0 1 * * * b", "0 25 * * * c", "MAILTO=x", "0 2 * * * d"]
+    found = read(*lines, "CRON_TZ=Asia/Tokyo", "0 3 * * * e", "CRON_TZ=Mars/Moon", "0 3 * * * f")
 
-    assert "'Mars/Base' is not valid" in str(line.error)
+    assert [(one.number, len(one.schedules), one.unwritten) for one in found] == [
+        (1, 1, 0),
+        (2, 0, 2),
+        (4, 0, 0),
+        (8, 1, 0),
+        (9, 0, 1),
+    ]
+    assert str(found[1].error).startswith("CRON_TZ: 'Mars/Base' is not valid: wanted a time zone")
+    assert str(found[1].error).endswith("; the 2 lines after it are not written")
+    assert "'25' is no hour" in str(found[2].error)
+    assert str(found[4].error).endswith("; the line after it is not written")
+    assert found[3].schedules[0][1]["timezone"] == "Asia/Tokyo"
+
+
+def test_a_wrong_time_zone_without_lines() -> None:
+    """It is named, too."""
+    (line,) = read("CRON_TZ=Mars/Base")
+
+    assert (line.number, line.unwritten) == (1, 0)
+    assert str(line.error).endswith("or UTC")
+
+
+@pytest.mark.parametrize("wrong", ["0 25 * * * a", "CRON_TZ=Mars/Base\n0 1 * * * a\nCRON_TZ=UTC"])
+def test_ids_stay_when_a_line_is_corrected(wrong: str) -> None:
+    """A line that is not written has its place among those with the same command."""
+    first, second = ids("0 1 * * * a", "0 2 * * * a")
+
+    assert ids(*wrong.split("\n"), "0 2 * * * a") == [second]
+    assert first != second
 
 
 def numbers(low: int, high: int) -> st.SearchStrategy[set[int]]:
