@@ -19,6 +19,7 @@ from clocksvc.schedules.crontab import ID_SUFFIX_LENGTH, read_crontab
 WRITTEN, FAILED = 0, 1
 _STDIN = "-"
 _SEPARATORS = "._:-"
+_SHOWN_IDS = 10
 
 
 class _Line(NamedTuple):
@@ -61,7 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="delete the schedules with the prefix that are not in the crontab, if all lines were written",
     )
-    crontab.add_argument("--dry-run", action="store_true", help="print the schedules as JSON, and write nothing")
+    crontab.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the schedules as JSON, and write nothing. With --prune: print on stderr what it would delete",
+    )
 
 
 def run(args: argparse.Namespace, schedules: Schedules) -> int:
@@ -78,11 +83,9 @@ def run(args: argparse.Namespace, schedules: Schedules) -> int:
     with _open(args.file or args.crontab) as file:
         lines = run.read_json(file) if args.crontab is None else run.read_crontab(file)
         if args.dry_run:
-            for line in lines:
-                schedule_id, fields = line.item
-                print_json({"id": schedule_id, **fields})  # type: ignore[dict-item]
-            return FAILED if run.failed else WRITTEN
-        run.write(schedules, lines)
+            run.print(lines)
+        else:
+            run.write(schedules, lines)
     if args.prune:
         run.prune(schedules)
     run.show_summary()
@@ -171,22 +174,44 @@ class _Import:
                     note(f"clocksvc schedules: {until}, others may be. It is safe to import all again")
                 raise
 
+    def print(self, lines: Iterator[_Line]) -> None:
+        """Print schedules as JSON, and write nothing."""
+        for line in lines:
+            schedule_id, fields = line.item
+            print_json({"id": schedule_id, **fields})  # type: ignore[dict-item]
+            self._written += 1
+
     def prune(self, schedules: Schedules) -> None:
-        """Delete the schedules with the prefix that were not in the crontab; none if a line has failed."""
+        """Delete the schedules with the prefix that were not in the crontab; none if a line has failed.
+
+        A dry run only prints on stderr how many it would delete, and the first ids.
+        """
+        dry_run = self._args.dry_run
         if self.failed or not self._ids:
-            reason = "some lines were not written" if self.failed else "the crontab has no schedules"
-            note(f"clocksvc schedules: nothing is deleted, because {reason}")
+            failed = f"some lines {'would not be' if dry_run else 'were not'} written"
+            reason = failed if self.failed else "the crontab has no schedules"
+            note(f"clocksvc schedules: nothing {'would be' if dry_run else 'is'} deleted, because {reason}")
             return
         gone = [one.id for one in schedules.list(self._args.prefix) if one.id not in self._ids]
-        self._deleted = schedules.put_many((schedule_id, None) for schedule_id in gone)
+        if not dry_run:
+            self._deleted = schedules.put_many((schedule_id, None) for schedule_id in gone)
+            return
+        self._deleted = len(gone)
+        if gone:
+            first = "first ids " if len(gone) > _SHOWN_IDS else ""
+            note(f"clocksvc schedules: would delete {len(gone):,}: {first}{', '.join(gone[:_SHOWN_IDS])}")
 
     def show_summary(self) -> None:
-        """Print the counts, unless `--json` is given."""
-        if self._args.json:
-            return
-        deleted = f", {self._deleted:,} deleted" if self._args.prune else ""
+        """Print the counts, unless `--json` is given. Those of a dry run are on stderr, because stdout is JSON."""
+        args = self._args
+        would = "would be " if args.dry_run else ""
+        deleted = f", {self._deleted:,} {would}deleted" if args.prune else ""
         failed = f", {self.failed:,} lines failed" if self.failed else ""
-        show(f"{self._args.clock}: {self._written:,} schedules written{deleted}{failed}")
+        text = f"{args.clock}: {self._written:,} schedules {would}written{deleted}{failed}"
+        if args.dry_run:
+            note(f"{text}; a dry run changes nothing")
+        elif not args.json:
+            show(text)
 
     def _items(self, lines: Iterator[_Line]) -> Iterator[Item]:
         for position, line in enumerate(lines):

@@ -324,11 +324,15 @@ def test_a_wrong_time_zone_in_a_crontab(service: Service, tmp_path: Path, capsys
 
 
 def test_a_dry_run_writes_nothing(service: Service, tmp_path: Path, capsys: Captured) -> None:
-    """It prints lines that `import` accepts."""
+    """It prints lines that `import` accepts, and the counts on stderr."""
     file = tmp_path / "crontab"
     file.write_text(CRONTAB)
     assert schedules("import", "--crontab", file, *OPTIONS, "--dry-run") == 1
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 3
+    assert captured.err.splitlines()[1:] == [
+        "checkins: 3 schedules would be written, 1 lines failed; a dry run changes nothing"
+    ]
     file.write_text(CRONTAB.replace("@reboot", "@daily"))
     assert schedules("import", "--crontab", file, *OPTIONS, "--dry-run") == 0
     printed = tmp_path / "printed"
@@ -360,6 +364,32 @@ def test_prune_deletes_what_is_gone(service: Service, tmp_path: Path, capsys: Ca
     assert capsys.readouterr().out == "checkins: 1 schedules written, 4 deleted\n"
     assert {name.partition(":")[0] for name in service.schedules} == {"shop", "shop2", "other"}
     assert len(service.schedules) == 3
+
+
+def test_a_dry_run_shows_what_prune_would_delete(service: Service, tmp_path: Path, capsys: Captured) -> None:
+    """How many, and the first ids. Nothing if a line fails. No schedule changes."""
+    file = tmp_path / "crontab"
+    before = {f"shop:{number:02}": dict(CHECK) for number in range(12)} | {"shop2:x": dict(CHECK)}
+    service.schedules = dict(before)
+    arguments = ("import", "--crontab", file, *OPTIONS, "--prune", "--dry-run")
+
+    file.write_text(CRONTAB)
+    assert schedules(*arguments) == 1
+    assert "nothing would be deleted, because some lines would not be written" in capsys.readouterr().err
+
+    file.write_text("0 1 * * * /opt/only\n")
+    assert schedules(*arguments) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 1
+    assert captured.err.splitlines() == [
+        "clocksvc schedules: would delete 12: first ids " + ", ".join(f"shop:{number:02}" for number in range(10)),
+        "checkins: 1 schedules would be written, 12 would be deleted; a dry run changes nothing",
+    ]
+
+    del service.schedules["shop:00"], service.schedules["shop:01"]
+    assert schedules(*arguments) == 0
+    assert "would delete 10: shop:02, shop:03," in capsys.readouterr().err
+    assert {"shop:00", "shop:01"} == before.keys() - service.schedules.keys()
 
 
 def test_an_import_without_a_service_says_how_far_it_came(
