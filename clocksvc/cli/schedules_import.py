@@ -41,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: file, crontab with its options, and output format."""
     parser.description = (
         "Write the schedules of FILE: one JSON object a line, as `export` prints them; or with --crontab, those of a "
-        "crontab. The same file can be imported again. Lines that were not written are reported on stderr with their "
-        "numbers, and all others are written. Exit code 0: all are written. 1: some are not, or an error."
+        "crontab. The same file can be imported again. Each schedule is replaced as a whole, also one that was paused "
+        "or changed by hand. Lines that were not written are reported on stderr with their numbers, and all others are "
+        "written. Exit code 0: all are written. 1: some are not, or an error."
     )
     parser.add_argument("file", metavar="FILE", nargs="?", help="`-` reads stdin")
     add_json(parser, "the outcome of each schedule, one a line,")

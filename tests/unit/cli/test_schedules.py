@@ -309,6 +309,22 @@ def test_a_crontab_is_imported(service: Service, tmp_path: Path, capsys: Capture
     assert service.schedules == first
 
 
+def test_an_import_replaces_schedules_as_a_whole(service: Service, tmp_path: Path, capsys: Captured) -> None:
+    """Also one that was paused by hand, as the help says."""
+    file = tmp_path / "crontab"
+    file.write_text("0 1 * * * /opt/only\n")
+    assert schedules("import", "--crontab", file, *OPTIONS) == 0
+    (before,) = service.schedules.values()
+    (name,) = service.schedules
+    service.schedules = {name: {**before, "paused": True, "max_age": "1h"}}
+
+    assert schedules("import", "--crontab", file, *OPTIONS) == 0
+    assert service.schedules == {name: before}
+    capsys.readouterr()
+    assert schedules("import", "--help") == 0
+    assert "also one that was paused or changed by hand" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_wrong_time_zone_in_a_crontab(service: Service, tmp_path: Path, capsys: Captured) -> None:
     """One line on stderr, for the setting. All lines that are not written count as failed."""
     file = tmp_path / "crontab"
