@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, NamedTuple
@@ -126,20 +127,30 @@ class _Import:
             raise InvalidValue("--timezone", args.timezone, error.wanted) from None
 
     def read_json(self, file: BinaryIO) -> Iterator[_Line]:
-        """Yield the schedules of a file of JSON lines. Empty lines are passed over, wrong ones are reported."""
-        for number, text in enumerate(file, 1):
-            if not text.strip():
+        """Yield the schedules of a file of JSON lines. Empty lines are passed over, wrong ones are reported.
+
+        Raises:
+            InvalidValue: the first line is no JSON object, so that the file probably has another format.
+        """
+        is_first = True
+        for number, line in enumerate(file, 1):
+            text = line.removeprefix(BOM_UTF8).strip()
+            if not text:
                 continue
+            if is_first and not text.startswith(b"{"):
+                wanted = "wanted one JSON object a line, but its first line is none; import a crontab with --crontab"
+                raise InvalidValue("FILE", self._name, wanted)
+            is_first = False
             try:
                 found = json.loads(text)
             except ValueError as error:
-                self._report(number, InvalidValue("line", text.decode(errors="replace").strip()[:60], f"{error}"))
+                self._report(number, InvalidValue("line", text.decode(errors="replace")[:60], f"{error}"))
                 continue
             if not (isinstance(found, dict) and isinstance(found.get("id"), str)):
                 wanted = "wanted a JSON object with an id"
-                self._report(number, InvalidValue("line", text.decode(errors="replace").strip()[:60], wanted))
+                self._report(number, InvalidValue("line", text.decode(errors="replace")[:60], wanted))
                 continue
-            yield _Line(number, (found["id"], text.strip()))
+            yield _Line(number, (found["id"], text))
 
     def read_crontab(self, file: BinaryIO) -> Iterator[_Line]:
         """Yield the schedules of a crontab, one or two a line. Wrong lines are reported."""

@@ -276,6 +276,28 @@ def test_lines_that_fail_are_named(service: Service, tmp_path: Path, capsys: Cap
     assert {one["line"]: one["offset"] for one in outcomes if "offset" in one} == {1: 7, 9: 7}
 
 
+@pytest.mark.parametrize("text", ["# a product's\n0 1 * * * a\n", "\n0 1 * * * a\n", '[\n{"id": "a"},\n', '"a"\n'])
+def test_a_file_in_another_format_has_one_error(service: Service, text: str, tmp_path: Path, capsys: Captured) -> None:
+    """With the option for a crontab. Nothing is written."""
+    file = tmp_path / "crontab"
+    file.write_text(text + json.dumps({"id": "a", **CHECK}) + "\n")
+
+    assert schedules("import", file) == 1
+    captured = capsys.readouterr()
+    wanted = "wanted one JSON object a line, but its first line is none; import a crontab with --crontab"
+    assert captured.err == f"clocksvc schedules: FILE: '{file}' is not valid: {wanted}\n"
+    assert (captured.out, service.schedules) == ("", {})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(service: Service, tmp_path: Path) -> None:
+    """As some editors write it."""
+    file = tmp_path / "schedules.ndjson"
+    file.write_text(json.dumps({"id": "a", **CHECK}) + "\n", encoding="utf-8-sig")
+
+    assert schedules("import", file) == 0
+    assert set(service.schedules) == {"a"}
+
+
 CRONTAB = """\
 # a product's
 MAILTO=ops@example.com
