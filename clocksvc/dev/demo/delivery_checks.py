@@ -1,6 +1,7 @@
 """Checks that each tick and job of the demo came once and in order, and that no job came before its tick."""
 
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,40 +111,50 @@ class Due:
 
 
 class DueSequence:
-    """Checks and counts due records. One thread adds them; others read.
+    """Checks and counts due records. Thread-safe.
+
+    The demo's schedules are checked for gaps and repetitions. Others belong to the user, who can change them at any
+    time: their records are checked for the tick only.
 
     Attributes:
         count: the number of due records.
+        own: how many of them are of the user's own schedules.
         last: the newest one; None before the first.
         problems: a sentence for each gap, repetition or early record; empty if there are none.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.own = 0
         self.last: Due | None = None
         self.problems: list[str] = []
+        self._lock = threading.Lock()
         self._last_ms: dict[str, int] = {}
         self._unshown: list[Due] = []
 
     def add(self, due: Due) -> None:
         """Check and count the next due record."""
-        every_ms = EVERY_S[due.schedule] * 1000
-        expected_ms = self._last_ms.get(due.schedule, due.due_ms - every_ms) + every_ms
-        if due.due_ms != expected_ms:
-            self.problems.append(f"schedule {due.schedule} came for {due.due_ms} where {expected_ms} was due")
-        if due.tick_ms < due.due_ms:
-            self.problems.append(f"schedule {due.schedule} for {due.due_ms} came early, with tick {due.tick_ms}")
-        self._last_ms[due.schedule] = due.due_ms
-        self._unshown.append(due)
-        self.count += 1
-        self.last = due
+        with self._lock:
+            if due.schedule in EVERY_S:
+                every_ms = EVERY_S[due.schedule] * 1000
+                expected_ms = self._last_ms.get(due.schedule, due.due_ms - every_ms) + every_ms
+                if due.due_ms != expected_ms:
+                    self.problems.append(f"schedule {due.schedule} came for {due.due_ms} where {expected_ms} was due")
+                self._last_ms[due.schedule] = due.due_ms
+            else:
+                self.own += 1
+            if due.tick_ms < due.due_ms:
+                self.problems.append(f"schedule {due.schedule} for {due.due_ms} came early, with tick {due.tick_ms}")
+            self._unshown.append(due)
+            self.count += 1
+            self.last = due
 
     def take(self, tick_ms: int) -> list[Due]:
         """Return the records of ticks up to `tick_ms` that no earlier call has returned."""
-        given = [due for due in self._unshown if due.tick_ms <= tick_ms]
-        for due in given:
-            self._unshown.remove(due)
-        return given
+        with self._lock:
+            given = [due for due in self._unshown if due.tick_ms <= tick_ms]
+            self._unshown = [due for due in self._unshown if due.tick_ms > tick_ms]
+            return given
 
 
 class TickSequence:

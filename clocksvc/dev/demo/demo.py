@@ -79,7 +79,7 @@ class Demo:
 
     def _schedules_summary(self) -> list[str]:
         schedules = self._installation.schedules
-        return [] if schedules is None else [f"{schedules.due.count} due records of {schedules.written} schedules"]
+        return [] if schedules is None else [presentation.due_counts("due record", schedules.written, schedules.due)]
 
     def _iterate(self) -> None:
         self._installation.check()
@@ -174,11 +174,7 @@ class Demo:
         now_ms, jobs = self._time.now_ms(), self.jobs
         jobs_text = presentation.jobs(jobs.last_night_ms, self.tick_sequence.last_ms, now_ms, jobs.counts[TICK])
         schedules = self._installation.schedules
-        schedules_text = (
-            ""
-            if schedules is None
-            else presentation.schedules(schedules.written, schedules.due.count, schedules.due.last)
-        )
+        schedules_text = "" if schedules is None else presentation.schedules(schedules.written, schedules.due)
         return snapshot(state, now_ms, readers, remarks, self._holder, jobs_text, schedules_text)
 
 

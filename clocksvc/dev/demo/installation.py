@@ -83,12 +83,13 @@ class DemoInstallation:
     def check(self) -> None:
         """Check all parts. Raises DevServerError if a part has ended unexpectedly."""
         self._servers.check()
-        failures = [self.producers.failure, self.watch.failure, *(one.failure for one in self.consumers)]
+        failures = [("the producers", self.producers.failure), ("the reader of ticks", self.watch.failure)]
+        failures += [(f"consumer-{number}", one.failure) for number, one in enumerate(self.consumers, 1)]
         if self.schedules is not None:
-            failures.append(self.schedules.failure)
-        for failure in failures:
+            failures.append(("the writer of schedules or the reader of due records", self.schedules.failure))
+        for part, failure in failures:
             if failure is not None:
-                raise DevServerError(f"a part of the demo failed: {failure}") from failure
+                raise DevServerError(f"{part} of the demo failed: {type(failure).__name__}: {failure}") from failure
         for program, name in ((self.programs.worker, "worker"), (self.programs.jobs, "beat by the clock")):
             if not program.running:
                 raise DevServerError(f"the Celery {name} ended by itself. {program.log_tail()}")

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.dev.demo.delivery_checks import Due, Job, next_night_ms
+from clocksvc.dev.demo.delivery_checks import Due, DueSequence, Job, next_night_ms
+from clocksvc.dev.demo.demo_config import SCHEDULES
 from clocksvc.service.public_state import PublicState
 
 _MAX_LISTED = 4
+_NAMES_WIDTH = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,17 @@ def tick(at_ms: int, one: Tick, latency_s: float | None, due: Sequence[Due] = ()
     """Describe a single tick, and the schedules that were due at it."""
     time = time_of_day(one.at_ms)
     committed = "" if latency_s is None else f"   (committed in {latency_s * 1000:.0f} ms)"
-    extra = f"   due: {', '.join(one.schedule for one in due)}" if due else committed
+    extra = f"   due: {_due_names(due)}" if due else committed
     return EventLine(at_ms, f"tick {time}   everything before {time} is processed", extra, "green")
+
+
+def _due_names(due: Sequence[Due]) -> str:
+    """Return the ids that fit into a line of 100 columns, the user's own first, and the number of others."""
+    names = sorted((one.schedule for one in due), key=lambda name: name in SCHEDULES)
+    listed, *rest = names
+    while rest and len(f"{listed}, {rest[0]}") <= _NAMES_WIDTH:
+        listed = f"{listed}, {rest.pop(0)}"
+    return f"{listed} and {len(rest):,} more" if rest else listed
 
 
 def skipped_ticks(at_ms: int, ticks: Sequence[Tick], in_order: bool, due: Sequence[Due] = ()) -> EventLine:
@@ -79,12 +90,19 @@ def jobs(last_ms: int | None, tick_ms: int | None, now_ms: int, tick_tasks: int)
     return f"nightly: {', '.join(parts) or 'not yet'}   tick tasks: {tick_tasks}"
 
 
-def schedules(count: int, due: int, last: Due | None) -> str:
-    """Describe the schedules: how many, how many records were due, and the newest one."""
+def schedules(count: int, due: DueSequence) -> str:
+    """Describe the schedules: how many the demo has, how many records were due, and the newest one."""
     if not count:
         return "no schedule yet: the scheduler starts"
-    newest = "" if last is None else f", the last one {last.schedule} for {time_of_day(last.due_ms)}"
-    return f"{due} record{'s' * (due != 1)} of {count} schedules{newest}"
+    newest = "" if due.last is None else f", the last one {due.last.schedule} for {time_of_day(due.last.due_ms)}"
+    return f"{due_counts('record', count, due)}{newest}"
+
+
+def due_counts(noun: str, count: int, due: DueSequence) -> str:
+    """Return how many records were due: those of the demo's `count` schedules, and those of the user's own."""
+    records = due.count - due.own
+    own = f" and {due.own:,} of your own" if due.own else ""
+    return f"{records} {noun}{'s' * (records != 1)} of {count} schedules{own}"
 
 
 def broken_sequence(at_ms: int, problem: str) -> EventLine:

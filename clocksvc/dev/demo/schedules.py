@@ -12,6 +12,7 @@ from clocksvc.dev.demo.demo_config import CLOCK, SCHEDULE_PARTITIONS, SCHEDULES,
 from clocksvc.interfaces.schedule_topics import due_topic
 from clocksvc.kafka.client import ClientLog, client_settings
 
+_DUE_HEADERS = {"clocksvc-schedule", "clocksvc-id", "clocksvc-due", "clocksvc-tick"}
 _POLL_S = 0.1
 _BATCH = 100
 _WRITTEN_WITHIN_S = 60.0
@@ -76,7 +77,11 @@ class DemoSchedules:
         consumer.close()
 
     def _take(self, message: Message) -> None:
-        headers = {name: value.decode() for name, value in cast("list[tuple[str, bytes]]", message.headers() or [])}
-        if "clocksvc-type" not in headers:  # a due record; others are about missed runs, and the scheduler's position
+        headers = {
+            name: value.decode(errors="replace")
+            for name, value in cast("list[tuple[str, bytes]]", message.headers() or [])
+        }
+        # Records with a type are about missed runs, and the scheduler's position. Other programs can write here, too.
+        if "clocksvc-type" not in headers and headers.keys() >= _DUE_HEADERS:
             due_ms, tick_ms = (parse_timestamp(name, headers[f"clocksvc-{name}"]) for name in ("due", "tick"))
             self.due.add(Due(headers["clocksvc-schedule"], headers["clocksvc-id"], due_ms, tick_ms))

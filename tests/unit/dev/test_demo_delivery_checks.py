@@ -58,8 +58,10 @@ def due(schedule: str, due_s: int, tick_s: int | None = None) -> Due:
         ([due("monitor-1", 5), due("monitor-1", 15)], "schedule monitor-1 came for 15000 where 10000 was due"),
         ([due("report", 60), due("report", 60)], "schedule report came for 60000 where 120000 was due"),
         ([due("report", 60, tick_s=55)], "schedule report for 60000 came early, with tick 55000"),
+        ([due("acme:home", 60), due("acme:home", 300), due("acme:work", 90)], None),
+        ([due("acme:home", 60, tick_s=55)], "schedule acme:home for 60000 came early, with tick 55000"),
     ],
-    ids=["all well", "lost", "twice", "early"],
+    ids=["all well", "lost", "twice", "early", "of the user", "of the user, early"],
 )
 def test_due_records_come_each_once_in_order_and_not_early(came: list[Due], trouble: str | None) -> None:
     """Each schedule is checked separately; a problem fails the run."""

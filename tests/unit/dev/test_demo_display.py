@@ -11,7 +11,7 @@ from clocksvc.clock.holds import Hold, Reason, Status
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.demo import presentation
-from clocksvc.dev.demo.delivery_checks import Due, Job
+from clocksvc.dev.demo.delivery_checks import Due, DueSequence, Job
 from clocksvc.dev.demo.display import SOON, Frame, PlainDisplay, ScreenDisplay, blocks, render
 from clocksvc.dev.demo.presentation import DemoSnapshot, PartitionReader, snapshot
 from clocksvc.service.public_state import PartitionCounts, PublicPartition, PublicState
@@ -30,6 +30,15 @@ FRAME = Frame(
 
 DUE = [Due(name, name, NOON_MS + 35_000, NOON_MS + 35_000) for name in ("monitor-1", "monitor-2")]
 """What was due at 12:00:35."""
+
+
+def sequence(*schedules: str) -> DueSequence:
+    """A record of each of these schedules; the newest one was due at 12:00:35."""
+    found = DueSequence()
+    for before, name in zip(reversed(range(len(schedules))), schedules, strict=True):
+        at_ms = NOON_MS + 35_000 - before * 5_000
+        found.add(Due(name, f"{name} {at_ms}", at_ms, at_ms))
+    return found
 
 
 def tick(seconds: int) -> Tick:
@@ -80,7 +89,7 @@ def at_1200_41(changes: dict[str, Any] | None = None) -> DemoSnapshot:
     }
     remarks = {2: "slow on purpose", 3: "quiet: heartbeats only"}
     jobs = presentation.jobs(NOON_MS + 30_000, NOON_MS + 35_000, NOON_MS + 41_900, 14)
-    due = presentation.schedules(3, 24, Due("monitor-1", "an id", NOON_MS + 35_000, NOON_MS + 35_000))
+    due = presentation.schedules(3, sequence(*["monitor-1"] * 24))
     return snapshot(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, "host:7", jobs, due)
 
 
@@ -291,5 +300,19 @@ def test_a_tick_without_schedules_shows_its_latency() -> None:
 
 def test_schedules_are_summarised() -> None:
     """Before the scheduler is ready, and with one record."""
-    assert presentation.schedules(0, 0, None) == "no schedule yet: the scheduler starts"
-    assert presentation.schedules(3, 1, DUE[0]) == "1 record of 3 schedules, the last one monitor-1 for 12:00:35"
+    assert presentation.schedules(0, DueSequence()) == "no schedule yet: the scheduler starts"
+    assert presentation.schedules(3, sequence("monitor-1")) == (
+        "1 record of 3 schedules, the last one monitor-1 for 12:00:35"
+    )
+
+
+def test_schedules_of_the_user_are_shown() -> None:
+    """By their ids, as many as fit into a line, before those of the demo; their records are counted separately."""
+    many = [Due(f"acme:{number}", f"{number}", 0, 0) for number in range(1_204)]
+
+    assert presentation.tick(0, tick(35), None, many[:1]).extra == "   due: acme:0"
+    assert presentation.tick(0, tick(35), None, many).extra == "   due: acme:0, acme:1, acme:2 and 1,201 more"
+    assert presentation.tick(0, tick(35), None, [*DUE, many[7]]).extra == "   due: acme:7, monitor-1 and 1 more"
+    assert presentation.schedules(3, sequence("monitor-1", "acme:home", "acme:home")) == (
+        "1 record of 3 schedules and 2 of your own, the last one acme:home for 12:00:35"
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from clocksvc import Schedules
 from clocksvc.dev.child_server import free_ports, listens
 from tests.waiting import eventually
 
@@ -91,7 +92,11 @@ def ticks_told(output: str) -> list[int]:
 
 def test_forty_seconds(tmp_path: Path) -> None:
     """`--for 40s` ends by itself with 0: ticks in order, a hold with its partition and reason, the skipped ticks."""
-    with running(tmp_path, "--for", "40s", "--port", str(free_ports(1)[0])) as run:
+    [port] = free_ports(1)
+    with running(tmp_path, "--for", "40s", "--port", str(port)) as run:
+        eventually(lambda: run.told("due: monitor-1"), within=120, what="the first due record")
+        with Schedules(f"http://127.0.0.1:{port}", "demo") as schedules:
+            schedules.put("acme:home", {"interval": "5s", "task": "uptime.check"})
         code = run.process.wait(180)
         output = run.output()
 
@@ -116,7 +121,10 @@ def test_forty_seconds(tmp_path: Path) -> None:
     )
     assert re.search(r" and [1-9]\d* tick tasks sent; \d{3} records written", output), output
     assert re.search(r"tick \S+ .*   due: .*monitor-1", output), output
-    assert re.search(r" processed; [1-9]\d* due records of 3 schedules; stopping", output), output
+    assert re.search(r"tick \S+ .*   due: .*acme:home", output), output
+    assert re.search(r" processed; [1-9]\d* due records of 3 schedules and [1-9]\d* of your own; stopping", output), (
+        output
+    )
 
 
 def test_ctrl_c(tmp_path: Path) -> None:
