@@ -63,7 +63,7 @@ soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed par
 		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py \
 		tests/system/outages/soak_compacted_table.py \
 		tests/system/kip848_rebalance.py tests/system/outages/rolling_schedulers.py
-	@STORM_SCHEDULES=100000 STORM_KILLS=100 $(BIN)/python -m pytest -s --timeout 0 $(ARGS) tests/system/outages/killed_schedulers.py
+	@$(BIN)/python -m tests.system.scheduler_outages
 	@OUTBOX_KILLS=100 $(BIN)/python -m pytest -s --timeout 0 $(ARGS) tests/system/outbox/test_kills.py
 	@$(BIN)/python -m tests.system.package
 	@$(BIN)/python -m tests.system.floors

@@ -1,5 +1,6 @@
 """A schedule as its writer defines it, and the value of its record (docs/schedule.schema.json)."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -154,6 +155,8 @@ def _task(value: Any) -> str:
 
 def _payload(value: Any) -> bytes:
     try:
+        if not isinstance(value, msgspec.Raw):
+            json.dumps(value, allow_nan=False, default=str)  # msgspec would write infinity as null
         payload = msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidValue("payload", type(value).__name__, f"wanted what JSON can have: {error}") from None

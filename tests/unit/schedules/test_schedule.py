@@ -122,6 +122,7 @@ def test_the_schema_has_the_fields_that_the_code_has() -> None:
         ({"payload": "x" * 65_535}, "payload", "'65,537 bytes' is not valid: wanted at most 65,536 bytes"),
         ({"payload": {1, 2}.__iter__()}, "payload", "wanted what JSON can have"),
         ({"payload": nested(257)}, "payload", "wanted at most 256 levels of arrays and objects"),
+        ({"payload": [1.0, float("inf")]}, "payload", "wanted what JSON can have"),
         ({"starts_at": "tomorrow"}, "starts_at", "wanted RFC 3339 with an offset"),
         ({"starts_at": True}, "starts_at", "wanted RFC 3339 with an offset"),
         ({"starts_at": 1_795_348_800_000}, "starts_at", "looks like milliseconds"),
