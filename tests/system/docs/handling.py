@@ -130,6 +130,11 @@ RULES: list[tuple[str, str, Handling]] = [
     (r".*", r"clocksvc schedules import demo schedules\.ndjson", Run(says="schedules written")),
     (r".*", r"clocksvc schedules export demo > schedules\.ndjson", Run()),
     (r".*", r"clocksvc schedules list (demo|checkins)( --(limit|prefix) \S+)?", Run()),
+    (
+        r".*",
+        r"clocksvc schedules get demo acme:home --json \| python .* import demo -",
+        Run(says="1 schedules written"),
+    ),
     (r".*", r"clocksvc schedules (put|get) demo acme:home.*", Run(says="acme:home")),
     (r".*", r"clocksvc schedules missed (demo|CLOCK)", Run(says="checkins: no schedule has missed a run")),
     (r".*", r"clocksvc schedules (put|import|export|get|delete|list|missed)", NAMED),
