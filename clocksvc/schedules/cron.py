@@ -81,7 +81,9 @@ def parse_field(expression: str, text: str, name: str, low: int, high: int) -> t
     found: set[int] = set()
     for term in text.split(","):
         match = _TERM.fullmatch(term)
-        first, last = (low, high) if match is None or match[1] is None else (_number(match[1]), _number(match[2]))
+        first, last = (
+            (low, high) if match is None or match[1] is None else (parse_number(match[1]), parse_number(match[2]))
+        )
         step = 1 if match is None or match[3] is None else int(match[3])
         only = match is not None and match[1] is not None and match[2] is None
         if only:
@@ -97,7 +99,8 @@ def parse_field(expression: str, text: str, name: str, low: int, high: int) -> t
     return tuple(sorted(found))
 
 
-def _number(text: str | None) -> int | None:
+def parse_number(text: str | None) -> int | None:
+    """Return a number, or that of the name of a month or day; None if it is neither."""
     if text is None or text.isdecimal():
         return None if text is None else int(text)
     return _NAMES.get(text.lower())

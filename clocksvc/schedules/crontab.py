@@ -4,6 +4,7 @@ Cron's rules differ from those of a schedule's `cron` in the following points, a
 
 - If day of the month and day of the week are both restricted, cron runs on days that match one of them; a schedule must
   match both. Such a line becomes two schedules, which never have a day in common.
+- A range from a higher to a lower number, such as `22-2`, is an error. A schedule goes on from the lowest number.
 - Sunday can be 7, any number of blanks can separate fields, and there are names such as `@daily`.
 - In a command, `%` ends a line; what follows the first one is the standard input. `\\%` is a percent sign.
 """
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from clocksvc.errors import InvalidValue
-from clocksvc.schedules.cron import parse_cron, parse_field, parse_timezone
+from clocksvc.schedules.cron import parse_cron, parse_field, parse_number, parse_timezone
 
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -27,6 +28,7 @@ _NICKNAMES = {
 }
 _SETTING = re.compile(r"""(["']?)([A-Za-z_]\w*)\1\s*=\s*(.*)""", re.ASCII)
 _ZONE_SETTING = "CRON_TZ"
+_RANGE = re.compile(r"(\w+)-(\w+)", re.ASCII)
 _PERCENT = re.compile(r"(?<!\\)%")
 _ID_DIGITS = 12
 ID_SUFFIX_LENGTH = _ID_DIGITS + len(".999.or")
@@ -181,6 +183,11 @@ def _translate(time: list[str], timezone: str) -> list[str]:
             crons.append(f"{minute} {hour} {day} {month} {','.join(map(str, others))}")
     for cron in crons:
         parse_cron(cron, timezone)
+    for found in _RANGE.finditer(" ".join(time)):
+        first, last = parse_number(found[1]), parse_number(found[2])
+        if first is not None and last is not None and first > last:
+            wanted = f"{found[0]!r} goes from a higher to a lower number: wanted two ranges, such as 22-23,0-2"
+            raise InvalidValue("cron", " ".join(time), wanted)
     return crons
 
 
