@@ -138,10 +138,7 @@ class Fenced(ClocksvcError):
 
 
 class FencedAtCommit(Fenced):
-    """A newer writer has fenced this one at its commit. The commit may have taken effect.
-
-    The client repeats a commit without an answer by itself, and reports only the answer to the last request.
-    """
+    """A newer writer has fenced this one at its commit, which may have taken effect."""
 
 
 class OutcomeUnknown(ClocksvcError):

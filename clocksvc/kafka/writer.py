@@ -346,6 +346,7 @@ class Writer:
                 if error_of(raised).retriable():
                     continue
                 # The outcome of a request without an answer is unknown, even if the retry fails with a fencing error.
+                # The client also retries by itself, and reports the answer to its last request only.
                 if not is_retry and is_fenced(raised):
                     raise FencedAtCommit(f"{self._fenced()}, and its last commit may have taken effect") from raised
                 if not is_retry and error_of(raised).txn_requires_abort():
