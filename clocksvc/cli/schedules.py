@@ -81,7 +81,7 @@ def _add_put(parser: argparse.ArgumentParser) -> None:
     schedules_import.add_lateness(parser)
     parser.add_argument("--paused", action="store_true", help="not due")
     condition = parser.add_mutually_exclusive_group()
-    condition.add_argument("--if-match", metavar="ETAG", help="only if the present schedule has this ETag, see `get`")
+    _add_if_match(condition)
     condition.add_argument("--if-absent", action="store_true", help="only if there is no schedule with this id")
     add_json(parser, "partition, offset and ETag")
 
@@ -99,8 +99,22 @@ def _put(args: argparse.Namespace, schedules: Schedules) -> int:
 
 def _add_delete(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID")
-    parser.add_argument("--if-match", metavar="ETAG", help="only if the present schedule has this ETag, see `get`")
+    _add_if_match(parser)
     add_json(parser, "partition and offset")
+
+
+def _add_if_match(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--if-match",
+        metavar="ETAG",
+        type=_etag,
+        help="only if the present schedule has this ETag, see `get`; with its quotation marks or without",
+    )
+
+
+def _etag(text: str) -> str:
+    """Return an ETag with quotation marks, which a shell removes. `*` and several ETags are not changed."""
+    return text if '"' in text or text.strip() in ("", "*") else f'"{text.strip()}"'
 
 
 def _delete(args: argparse.Namespace, schedules: Schedules) -> int:

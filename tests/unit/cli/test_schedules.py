@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -76,7 +77,7 @@ class Service:
 
 def etag(fields: dict[str, Any] | None) -> str:
     """An ETag of a schedule; "" for none."""
-    return "" if fields is None else f'"{json.dumps(fields)[-8:-2]!s}"'.replace(" ", "_")
+    return "" if fields is None else f'"{crc32(json.dumps(fields).encode()):08x}"'
 
 
 @pytest.fixture
@@ -141,6 +142,21 @@ def test_as_json(capsys: Captured) -> None:
 
     assert set(put) == {"id", "partition", "offset", "etag"}
     assert json.loads(capsys.readouterr().out) == {"id": "a", "partition": 0, "offset": 8}
+
+
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_an_etag_with_and_without_quotation_marks(service: Service, quote: str, capsys: Captured) -> None:
+    """A shell removes them. Both are the same condition, for `put` and `delete`."""
+    service.schedules = {"a": dict(CHECK)}
+    tag = etag(service.schedules["a"]).strip('"')
+    put = ("put", "a", "--interval", "300s", "--task", "a.b", "--if-match")
+
+    assert schedules(*put, f"{quote}other{quote}") == 1
+    assert "has another ETag" in capsys.readouterr().err
+    assert schedules(*put, f"{quote}{tag}{quote}") == 0
+    tag = etag(service.schedules["a"]).strip('"')
+    assert schedules("delete", "a", "--if-match", f"{quote}{tag}{quote}") == 0
+    assert service.schedules == {}
 
 
 @pytest.mark.usefixtures("service")
