@@ -99,7 +99,9 @@ def problems(topic: ScheduleTopic) -> list[str]:
         found.append(
             f"{topic} has {topic.partitions} partitions, but {setting} is {topic.wanted_partitions}: set {setting} to "
             f"{topic.partitions} if both topics have so many. A schedule's partition is computed from its id, so "
-            "partitions can't be added: for another number, export the schedules, delete both topics, and import them"
+            "partitions can't be added: for another number, export the schedules, stop all schedulers, let the workers "
+            "finish the topic of due records, then delete both topics, and import the schedules (all steps are in "
+            "docs/operations.md, 'Another number of partitions')"
         )
     policies = {policy.strip() for policy in topic.cleanup_policy.split(",")}
     if topic.kind == SCHEDULES and "delete" in policies:

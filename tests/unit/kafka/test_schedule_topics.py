@@ -23,6 +23,7 @@ from clocksvc.kafka.schedule_topics import (
     wanted_schedule_config,
     warnings,
 )
+from tests.system.docs.blocks import text_of
 
 SPEC = SchedulesSpec("checkins", 8)
 SCHEDULES, DUE = topics_of(SPEC)
@@ -55,6 +56,18 @@ def test_topics_that_could_lose_records_are_rejected(topic: ScheduleTopic, text:
 
     assert text in found
     assert repr(topic.topic) in found
+
+
+@pytest.mark.core
+def test_the_way_to_another_number_of_partitions_loses_nothing() -> None:
+    """Topics are deleted after schedulers were stopped and workers have finished. The named section exists."""
+    (text,) = problems(replace(DUE, partitions=3))
+
+    steps = ("export", "stop all schedulers", "let the workers finish", "delete both topics", "import", "operations.md")
+    found = [text.find(step) for step in steps]
+    assert -1 not in found
+    assert found == sorted(found)
+    assert "\n### Another number of partitions\n" in text_of("docs/operations.md")
 
 
 @pytest.mark.core
