@@ -1,4 +1,4 @@
-"""Tests whether `clocksvc serve` can start on this machine: address, tokens and port."""
+"""Tests whether `clocksvc serve` and `clocksvc scheduler` can start on this machine: address, tokens and port."""
 
 import http.client
 import json
@@ -11,6 +11,7 @@ from clocksvc.errors import InvalidValue
 from clocksvc.settings import Settings, check_bind
 
 HTTP_TIMEOUT_S = 2.0
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 _NO_ANSWER = (OSError, http.client.HTTPException, LookupError, TypeError, ValueError)
 
 
@@ -23,6 +24,19 @@ def probe_service(settings: Settings) -> Iterator[Finding]:
     else:
         yield ok("api", _tokens(len(settings.api.tokens)))
     yield _port(settings.api.host, settings.api.port, settings.clocks)
+    if settings.schedules_specs():
+        yield from _scheduler_port(settings)
+
+
+def _scheduler_port(settings: Settings) -> Iterator[Finding]:
+    """Yield a warning if serve and scheduler have the same address: on one machine, only one of them can listen."""
+    api, scheduler = settings.api, settings.scheduler
+    if api.port != scheduler.port or api.port == 0:
+        return
+    host = scheduler.host or api.host
+    if host == api.host or host in _ALL_ADDRESSES or api.host in _ALL_ADDRESSES:
+        text = f"api.port and scheduler.port are both {api.port}: on one machine, only one of the processes can start"
+        yield warning("scheduler", text, "set scheduler.port or api.port to another port, if they run on one machine")
 
 
 def _tokens(count: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from clocksvc.clock.holds import Reason, Status
+from clocksvc.settings.schedules import SchedulerSettings
 from tests.system.docs.blocks import blocks, text_of
 
 pytestmark = pytest.mark.core
@@ -24,6 +25,14 @@ def test_every_status_is_explained_once() -> None:
     section = text_of("docs/concepts.md").partition("### The status of a clock")[2].partition("\n### ")[0]
 
     assert re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE) == [status.value for status in Status]
+
+
+def test_the_quick_start_leaves_the_schedulers_port_free() -> None:
+    """Its service next to `make run` has a port that `clocksvc scheduler` does not use by default."""
+    ports = re.findall(r"CLOCKSVC_API__PORT=(\d+)", text_of("docs/quick-start.md"))
+
+    assert ports
+    assert str(SchedulerSettings().port) not in ports
 
 
 def _formulas(file: str) -> dict[str, Callable[..., float]]:

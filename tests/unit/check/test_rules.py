@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from clocksvc.check import probe_redis, rules_kafka, rules_topic
+from clocksvc.check import probe_redis, probe_service, rules_kafka, rules_topic
 from clocksvc.check.finding import Finding, Level, format_duration, ok, problem, warning, worst
 from clocksvc.check.rules_topic import OutOfOrderness, measure
 from clocksvc.clock.log_owner import Installation, LogOwner, StoreMark
@@ -16,6 +16,7 @@ from clocksvc.interfaces.progress import ClockParameters, Snapshot
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
 from clocksvc.redis.diagnostics import RedisFacts
+from clocksvc.settings import settings_from
 
 pytestmark = pytest.mark.core
 
@@ -427,3 +428,29 @@ def test_worst_and_wire() -> None:
 def test_durations_as_the_configuration_writes_them(value_ms: int, text: str) -> None:
     """So that users can copy the advice."""
     assert format_duration(value_ms) == text
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "clock", "is_warned"),
+    [
+        ({}, {"schedules": {"partitions": 2}}, True),
+        ({"host": "0.0.0.0"}, {"schedules": {"partitions": 2}}, True),
+        ({}, {}, False),
+        ({"host": "127.0.0.9"}, {"schedules": {"partitions": 2}}, False),
+        ({"port": 8082}, {"schedules": {"partitions": 2}}, False),
+    ],
+    ids=["the same", "all addresses", "no schedules", "another address", "another port"],
+)
+def test_serve_and_scheduler_on_one_port(scheduler: dict[str, str], clock: dict[str, object], is_warned: bool) -> None:
+    """On one machine, only one of them could start."""
+    clocks = {"checkins": {"topics": ["ingest"], "group": "consumers", **clock}}
+    settings = settings_from({"clocks": clocks, "api": {"port": 8081}, "scheduler": scheduler})
+
+    found = [one for one in probe_service.probe_service(settings) if one.part == "scheduler"]
+
+    assert texts_of(found, WARNING) == (
+        "api.port and scheduler.port are both 8081: on one machine, only one of the processes can start → "
+        "set scheduler.port or api.port to another port, if they run on one machine"
+        if is_warned
+        else ""
+    )
