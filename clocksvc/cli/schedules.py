@@ -8,11 +8,21 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from clocksvc.cli import schedules_import
-from clocksvc.cli.console import add_json, add_url, print_json, print_json_line, service_token, show, show_table
+from clocksvc.cli.console import (
+    add_json,
+    add_url,
+    error_text,
+    note,
+    print_json,
+    print_json_line,
+    service_token,
+    show,
+    show_table,
+)
 from clocksvc.cli.progress import Progress
 from clocksvc.client.schedule_values import StoredSchedule, WrittenSchedule
 from clocksvc.client.schedules import Schedules
-from clocksvc.errors import InvalidValue, UnknownSchedule
+from clocksvc.errors import InvalidValue, ServiceUnavailable, UnknownSchedule
 
 _HEAD = ("ID", "WHEN", "TASK", "STATE")
 _MISSED_HEAD = ("ID", "FIRST DUE", "LAST DUE", "RUNS", "REASON", "TICK")
@@ -48,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
         UnknownSchedule, PreconditionFailed, RequestRejected, UnknownClock: the service's answer. Nothing has changed.
         ServiceUnavailable: no answer within 30 s.
     """
-    with Schedules(args.url, args.clock, token=service_token()) as schedules:
+    on_wait = _note_wait if sys.stderr.isatty() or not vars(args).get("json") else None
+    with Schedules(args.url, args.clock, token=service_token(), on_wait=on_wait) as schedules:
         return _ACTIONS[args.action].run(args, schedules)
 
 
@@ -191,6 +202,11 @@ def _missed(args: argparse.Namespace, schedules: Schedules) -> int:
     else:
         show(f"{args.clock}: no schedule has missed a run")
     return 0
+
+
+def _note_wait(error: ServiceUnavailable, left_s: float) -> None:
+    Progress().clear()
+    note(f"clocksvc schedules: {error_text(error)}; trying again for up to {left_s:.0f} s")
 
 
 def _json(field: str, text: str) -> Any:

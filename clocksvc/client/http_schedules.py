@@ -12,6 +12,7 @@ from clocksvc.client.schedule_values import (
     Item,
     MissedRun,
     OnResult,
+    OnWait,
     ScheduleResult,
     StoredSchedule,
     WrittenSchedule,
@@ -30,6 +31,8 @@ _MAX_LINES = 1_000
 _MAX_BYTES = 512 * 1024
 """A bulk request has at most as many lines and bytes, so that little is repeated after a lost connection."""
 _ANSWER_TIMEOUT_S = 30.0
+REPORTED_WAIT_S = 2.0
+"""Shorter waits are not reported to `on_wait`, because a partition often has a new owner within this time."""
 
 T = TypeVar("T")
 
@@ -48,13 +51,16 @@ class HttpSchedules:
 
     Args:
         timeout_s: how long requests are repeated while the service is unavailable.
+        on_wait: see `Schedules`.
     """
 
-    def __init__(self, url: str, clock: str, token: str | None, timeout_s: float) -> None:
+    def __init__(
+        self, url: str, clock: str, token: str | None, timeout_s: float, on_wait: OnWait | None = None
+    ) -> None:
         self._clients = PerProcess(lambda: ServiceClient(url, token))
         self._clients.get()  # so that a wrong URL is an error of the constructor
         self._path = f"/v1/clocks/{clock}/schedules"
-        self._timeout_s = timeout_s
+        self._timeout_s, self._on_wait = timeout_s, on_wait
         self._time = SystemTime()
 
     def get(self, schedule_id: str) -> StoredSchedule | None:
@@ -100,7 +106,7 @@ class HttpSchedules:
             yield from (_stored(body, etag) for body, etag in found)
 
     def export(self, prefix: str, after: str | None) -> Iterator[bytes]:
-        retries = _Retries(self._time, self._timeout_s)
+        retries = _Retries(self._time, self._timeout_s, self._on_wait)
         while True:
             request = Request(
                 "GET",
@@ -132,7 +138,7 @@ class HttpSchedules:
         return f"{self._path}/{parse_id(schedule_id)}"
 
     def _fetch(self, request: Request, *, is_repeatable: bool = True) -> ServiceResponse:
-        retries = _Retries(self._time, self._timeout_s)
+        retries = _Retries(self._time, self._timeout_s, self._on_wait)
         while True:
             try:
                 return self._clients.get().fetch(request)
@@ -154,7 +160,7 @@ class HttpSchedules:
     def _write_lines(self, lines: list[_Line], on_result: OnResult) -> None:
         """Send lines until each has an outcome, and pass the outcomes on in order."""
         results = {one.position: ScheduleResult(one.position, one.id, None, one.error) for one in lines if one.error}
-        retries = _Retries(self._time, self._timeout_s)
+        retries = _Retries(self._time, self._timeout_s, self._on_wait)
         try:
             while left := [one for one in lines if one.position not in results]:
                 failure = self._send(left, results)
@@ -192,20 +198,25 @@ class HttpSchedules:
 class _Retries:
     """The waits between attempts of one call, until its timeout is over."""
 
-    def __init__(self, time_source: Time, timeout_s: float) -> None:
-        self._time, self._timeout_s = time_source, timeout_s
+    def __init__(self, time_source: Time, timeout_s: float, on_wait: OnWait | None) -> None:
+        self._time, self._timeout_s, self._on_wait = time_source, timeout_s, on_wait
         self.reset()
 
     def reset(self) -> None:
         """Begin again, after a success."""
-        self._deadline = self._time.monotonic() + self._timeout_s
+        self._began = self._time.monotonic()
+        self._is_reported = False
         self._backoff = Backoff(CONNECTION)
 
     def wait(self, error: ServiceUnavailable) -> None:
         """Wait before the next attempt. Raises the error if the timeout would be over then."""
         delay_s = max(self._backoff.next(), error.retry_after_s)
-        if self._time.monotonic() + delay_s > self._deadline:
+        waited_s = self._time.monotonic() - self._began
+        if waited_s + delay_s > self._timeout_s:
             raise error
+        if self._on_wait is not None and not self._is_reported and waited_s + delay_s >= REPORTED_WAIT_S:
+            self._is_reported = True
+            self._on_wait(error, self._timeout_s - waited_s)
         time.sleep(delay_s)
 
 

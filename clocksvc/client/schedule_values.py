@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.errors import ClocksvcError, InvalidValue
+from clocksvc.errors import ClocksvcError, InvalidValue, ServiceUnavailable
 
 _TIMES = ("starts_at", "ends_at", "created_at")
 
@@ -75,6 +75,7 @@ Item = tuple[str, Fields | bytes | None]
 """The id of a schedule, and its fields; or a line that was exported, for the same numbers to the last digit. None
 deletes the schedule."""
 OnResult = Callable[[ScheduleResult], None]
+OnWait = Callable[[ServiceUnavailable, float], None]
 
 
 class ScheduleDriver(Protocol):

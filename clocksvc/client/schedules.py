@@ -9,6 +9,7 @@ from clocksvc.client.schedule_values import (
     Item,
     MissedRun,
     OnResult,
+    OnWait,
     ScheduleDriver,
     ScheduleResult,
     StoredSchedule,
@@ -44,6 +45,8 @@ class Schedules:
         token: an API token with the scope `schedule`, if the service requires one.
         kafka: addresses of brokers, separated by commas, or settings of librdkafka.
         timeout: the seconds after which a call fails if there is no answer; None for 30.
+        on_wait: with a url, called once in a call that will wait for 2 s or more, with the error for which it waits and
+            the seconds until it gives up.
 
     Raises:
         InvalidValue: an argument is not valid. Of all methods, too.
@@ -57,6 +60,7 @@ class Schedules:
         token: str | None = None,
         kafka: str | Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        on_wait: OnWait | None = None,
     ) -> None:
         check_clock_name("clock", clock)  # type: ignore[arg-type]
         timeout = TIMEOUT_S if timeout is None else timeout
@@ -66,7 +70,7 @@ class Schedules:
             raise InvalidValue("url", url, "wanted either url or kafka")
         if kafka is not None and token is not None:
             raise InvalidValue("token", "***", "wanted None, because a token is used only with a url")
-        self._driver = _open(url, clock or "", token, kafka, timeout)
+        self._driver = _open(url, clock or "", token, kafka, timeout, on_wait)
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +192,12 @@ class Schedules:
 
 
 def _open(
-    url: str | None, clock: str, token: str | None, kafka: str | Mapping[str, Any] | None, timeout_s: float
+    url: str | None,
+    clock: str,
+    token: str | None,
+    kafka: str | Mapping[str, Any] | None,
+    timeout_s: float,
+    on_wait: OnWait | None,
 ) -> ScheduleDriver:
     if kafka is not None:
         # Imported here, because clients of the service need neither confluent-kafka nor msgspec.
@@ -197,4 +206,4 @@ def _open(
         return KafkaSchedules(kafka, clock, timeout_s)
     from clocksvc.client.http_schedules import HttpSchedules
 
-    return HttpSchedules(url or "", clock, token, timeout_s)
+    return HttpSchedules(url or "", clock, token, timeout_s, on_wait)

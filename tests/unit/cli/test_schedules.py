@@ -11,6 +11,7 @@ from zlib import crc32
 import pytest
 
 from clocksvc.cli.main import main
+from clocksvc.client import http_schedules
 from tests.http_stub import Asked, HttpStub, Reply, problem
 
 pytestmark = pytest.mark.core
@@ -28,11 +29,13 @@ class Service:
         self.schedules: dict[str, dict[str, Any]] = {}
         self.missed: list[dict[str, Any]] = []
         self.is_ready = True
+        self.refused = 0
         self.page = 2
 
     def answer(self, asked: Asked) -> Reply:
         """Answer a request."""
-        if not self.is_ready:
+        self.refused -= 1
+        if not self.is_ready or self.refused >= 0:
             return problem(503, "schedules-unavailable", "no ready owner")
         if asked.path == f"{PATH}/missed-runs":
             return Reply(200, {"missed_runs": self.missed, "next": None})
@@ -483,3 +486,27 @@ def test_an_import_that_is_rejected_has_one_error(
 
     (error,) = capsys.readouterr().err.splitlines()
     assert error.endswith("wanted a token (status 401); set CLOCKSVC_TOKEN to one of the service's tokens")
+
+
+@pytest.mark.parametrize("arguments", [("put", "a", "--interval", "60s", "--task", "a.b"), ("list",), ("missed",)])
+def test_a_wait_for_a_scheduler_is_shown_once(
+    arguments: tuple[str, ...], service: Service, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """On stderr, with the reason; with `--json`, only in a terminal. Not if it is short."""
+    monkeypatch.setattr(http_schedules, "REPORTED_WAIT_S", 0.0)
+
+    service.refused = 2
+    assert schedules(*arguments) == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("clocksvc schedules: ")
+    assert "no ready owner" in line
+    assert line.endswith("; trying again for up to 30 s")
+
+    service.refused = 1
+    assert schedules(*arguments, "--json") == 0
+    assert capsys.readouterr().err == ""
+
+    monkeypatch.setattr(http_schedules, "REPORTED_WAIT_S", 2.0)
+    service.refused = 1
+    assert schedules(*arguments) == 0
+    assert capsys.readouterr().err == ""
