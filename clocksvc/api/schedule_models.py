@@ -123,7 +123,7 @@ class MissedRunResponse(BaseModel):
     runs: int = Field(description="How many due times were not sent.", examples=[1])
     reason: str = Field(
         description="`expired`: older than the schedule's `max_age`. `superseded`: the schedule catches up with the "
-        "`last` due time only.",
+        "`last` due time only. `rejected`: the brokers, or the queue of tasks, do not accept it.",
         examples=["expired"],
     )
     tick: Time = Field(description="The tick at which this was decided.")

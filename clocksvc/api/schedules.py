@@ -245,9 +245,10 @@ async def list_missed_runs(
     limit: Annotated[int, Query(ge=1, le=500, description="The maximum size of the page.")] = 100,
     partitions: Partitions = None,
 ) -> Response:
-    """Returns the due times of schedules that were not sent, because they were older than the schedule's `max_age` or
-    because it catches up with the last due time only. Those of the newest tick come first. They are kept as long as
-    the topic of due records keeps its records. An entry has all due times of a schedule that were missed at one tick.
+    """Returns the due times of schedules that were not sent: because they were older than the schedule's `max_age`, it
+    catches up with the last due time only, or they were rejected. Those of the newest tick come first. They are kept
+    as long as the topic of due records keeps its records. An entry has all due times of a schedule that were missed at
+    one tick.
 
     Needs the scope `read` or `schedule`."""
     cursor = None if after is None else MissedCursor.parse(after)

@@ -18,7 +18,7 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class LoadingProgress:
     """How far a process has loaded.
 
     Attributes:
@@ -78,7 +78,7 @@ class BootProgress:
         status: where the bar is drawn; None for log lines.
     """
 
-    def __init__(self, read: Callable[[], Progress], time: Time, status: StatusLine | None) -> None:
+    def __init__(self, read: Callable[[], LoadingProgress], time: Time, status: StatusLine | None) -> None:
         self._read, self._time, self._status = read, time, status
         self._began = self._logged_at = time.monotonic()
         self._thread = WorkerThread("clocksvc-boot-progress", self.step, log=logger)
@@ -114,7 +114,7 @@ class BootProgress:
             )
         return _DRAW_EVERY_S
 
-    def _log_ready(self, progress: Progress, took_s: float) -> None:
+    def _log_ready(self, progress: LoadingProgress, took_s: float) -> None:
         if progress.partitions:
             loaded = f"{progress.schedules:,} schedules of {progress.partitions} partitions are loaded"
         else:
@@ -127,7 +127,7 @@ def terminal_status() -> StatusLine | None:
     return StatusLine(sys.stderr) if sys.stderr.isatty() else None
 
 
-def _bar(progress: Progress, took_s: float) -> str:
+def _bar(progress: LoadingProgress, took_s: float) -> str:
     filled = int(_BAR_CHARACTERS * progress.fraction)
     bar = "█" * filled + "░" * (_BAR_CHARACTERS - filled)
     read = f"{progress.offset:,} of at most {progress.end:,} records" if progress.end else progress.waits_for

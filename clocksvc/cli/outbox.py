@@ -68,7 +68,12 @@ def run(args: argparse.Namespace) -> int:
             port = serve_metrics(RelayCollector(args.clock, relay), args.metrics_host, args.metrics_port)
             logger.info("metrics served", extra={"host": args.metrics_host, "port": port})
         stopping = _stop_on_signals()
-        logger.info("reading outbox", extra={"clock": args.clock, "database": changes.name})
+        logger.info(
+            "reading the outbox of clock %s in %s",
+            args.clock,
+            changes.name,
+            extra={"clock": args.clock, "database": changes.name},
+        )
         while not stopping.is_set():
             stopping.wait(relay.step())
         logger.info("ended")

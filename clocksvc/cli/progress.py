@@ -1,4 +1,4 @@
-"""One line on a terminal that is rewritten while a command works."""
+"""A progress line on a terminal, rewritten while a command runs."""
 
 import sys
 from types import TracebackType

@@ -14,7 +14,7 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
-from clocksvc.cli.boot_progress import BootProgress, Progress, StatusLine, terminal_status
+from clocksvc.cli.boot_progress import BootProgress, LoadingProgress, StatusLine, terminal_status
 from clocksvc.cli.console import load_settings
 from clocksvc.cli.server_process import (
     add_server_arguments,
@@ -129,9 +129,9 @@ class _Ending:
         return None
 
 
-def _progress(service: ScheduleService) -> Progress:
+def _progress(service: ScheduleService) -> LoadingProgress:
     stats = service.stats().values()
-    return Progress(
+    return LoadingProgress(
         service.readiness_error,
         len(stats),
         sum(one.schedules for one in stats),

@@ -1,4 +1,4 @@
-"""Reads and writes schedules by the HTTP service."""
+"""Reads and writes schedules through the HTTP service."""
 
 import json
 import time
@@ -29,7 +29,7 @@ NDJSON = "application/x-ndjson"
 _PAGE, _MISSED_PAGE = 1_000, 500
 _MAX_LINES = 1_000
 _MAX_BYTES = 512 * 1024
-"""A bulk request has at most as many lines and bytes, so that little is repeated after a lost connection."""
+"""The maximum size of a bulk request, so that little is repeated after a lost connection."""
 _ANSWER_TIMEOUT_S = 30.0
 REPORTED_WAIT_S = 2.0
 """Shorter waits are not reported to `on_wait`, because a partition often has a new owner within this time."""
@@ -47,7 +47,7 @@ class _Line(NamedTuple):
 
 
 class HttpSchedules:
-    """The schedules of one clock, by the service. See `ScheduleDriver`. Thread-safe.
+    """The schedules of one clock, through the service. See `ScheduleDriver`. Thread-safe.
 
     Args:
         timeout_s: how long requests are repeated while the service is unavailable.
@@ -196,7 +196,7 @@ class HttpSchedules:
 
 
 class _Retries:
-    """The waits between attempts of one call, until its timeout is over."""
+    """Waits between the attempts of one call, until its timeout is over."""
 
     def __init__(self, time_source: Time, timeout_s: float, on_wait: OnWait | None) -> None:
         self._time, self._timeout_s, self._on_wait = time_source, timeout_s, on_wait

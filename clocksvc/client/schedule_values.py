@@ -79,7 +79,7 @@ OnWait = Callable[[ServiceUnavailable, float], None]
 
 
 class ScheduleDriver(Protocol):
-    """One way to read and write schedules: by the service, or by Kafka. See `Schedules` for errors and arguments."""
+    """One way to read and write schedules: through the service, or in Kafka. See `Schedules`."""
 
     def get(self, schedule_id: str) -> StoredSchedule | None: ...
 

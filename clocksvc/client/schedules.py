@@ -37,7 +37,7 @@ class Schedules:
     A schedule is a mapping of the fields of docs/schedule.schema.json, such as
     `{"interval": "60s", "task": "uptime.check", "payload": {…}}`. Times can be datetimes with a time zone.
 
-    A method that writes returns when all in-sync replicas have the record. To repeat a call is safe.
+    A method that writes returns when all in-sync replicas have the record. It is safe to repeat a call.
 
     Args:
         url: the address of the service: `http(s)://host:port`.
@@ -49,7 +49,7 @@ class Schedules:
             the seconds until it gives up.
 
     Raises:
-        InvalidValue: an argument is not valid. Of all methods, too.
+        InvalidValue: an argument is not valid. All methods raise it, too.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Schedules:
         """Return a schedule; None if there is none.
 
         Raises:
-            ServiceUnavailable, TableUnavailable, SchedulesUnavailable: service or Kafka do not answer.
+            ServiceUnavailable, TableUnavailable, SchedulesUnavailable: the service or Kafka does not answer.
             UnknownClock: the service has no such clock, or the clock has no schedules.
             RequestRejected: the service rejects the request, for example because of the token.
         """
@@ -104,7 +104,7 @@ class Schedules:
 
         Raises:
             PreconditionFailed: the condition is not met. Nothing was written.
-            Others: see `get`. After an error that is an Unavailable, the schedule may have been written.
+            Others: see `get`. After a subclass of Unavailable, the schedule may have been written.
         """
         if schedule is None:
             raise InvalidValue("schedule", schedule, "wanted a mapping; delete() deletes a schedule")
@@ -140,7 +140,7 @@ class Schedules:
 
         Raises:
             SchedulesRejected: some were not written, and there is no `on_result`. All others were written.
-            Others: see `get`. What was written before the error stays; to repeat all is safe.
+            Others: see `get`. What was written before the error stays. It is safe to repeat all.
         """
         count = 0
         failed: dict[int, ClocksvcError] = {}
@@ -163,7 +163,7 @@ class Schedules:
     def list(self, prefix: str = "", *, after: str | None = None) -> Iterator[StoredSchedule]:
         """Yield the schedules whose ids begin with a prefix, in the order of their ids.
 
-        By the service, they are read in pages, so a schedule that changes meanwhile can have its new fields, or those
+        From the service, they are read in pages, so a schedule that changes meanwhile can have its new fields, or those
         before the change. Memory does not grow with their number; with `kafka`, it does.
 
         Args:

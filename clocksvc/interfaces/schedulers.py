@@ -1,7 +1,7 @@
 """The replicas of `clocksvc scheduler`: what they announce, and the leases on the partitions of a clock's schedules.
 
 An implementation serves one clock. All of this is in the store, which can lose it at any time. A lease decides quickly
-which replica tries to own a partition; Kafka fences the owner before it. So the loss of the store stops no owner.
+which replica tries to own a partition; Kafka fences the previous owner. So the loss of the store stops no owner.
 
 Each method is atomic, can be called from any thread, and blocks for at most the implementation's timeout. If the store
 does not answer, the method raises StoreUnavailable. A write may have taken effect then; it is safe to repeat it.
@@ -26,7 +26,7 @@ class SchedulerAnnouncement:
         leaving: True once the replica is about to end. It works until other replicas own its partitions.
         loaded: the partitions that the replica can own at once: it has read them to their ends, and follows them.
             Includes `owned`.
-        owned: the partitions that it owns: it has fenced the owner before it.
+        owned: the partitions that it owns: it has fenced the previous owner.
         failing: the partitions with which it has had a problem for some time. Other replicas are preferred for them.
         stats: by partition, also while a partition is being loaded.
     """
@@ -116,4 +116,4 @@ class Schedulers(Protocol):
         """Remove the announcement of a replica that ends, and release its leases."""
 
     def read(self) -> SchedulersReading:
-        """Return the live replicas and the leases. Processes that are no scheduler call it."""
+        """Return the live replicas and the leases. Used by processes other than schedulers."""

@@ -32,7 +32,7 @@ POSITION = _metric(
 TICKS = _metric("ticks_total", "counter", "Ticks that this process has handled as the owner.")
 DUE = _metric("due_total", "counter", "Due records that this process has sent.")
 MISSED = _metric(
-    "missed_total", "counter", "Records of missed runs: due times that were not sent, because of catch_up or max_age."
+    "missed_total", "counter", "Records of missed runs: due times not sent (catch_up, max_age, or rejected)."
 )
 LAST_TICK = _metric(
     "last_tick_seconds",

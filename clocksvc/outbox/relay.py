@@ -1,8 +1,8 @@
 """Moves changes of schedules from a database to the topic of a clock's schedules.
 
 A step reads the newest change of each of some ids, writes them to the topic in one transaction, and then removes them
-and all older changes of these ids. Only after a fence does a relay read changes, and what it has read it never keeps
-over the next fence. So a record that a relay writes is at least as new as all records of its id in the topic, also if
+and all older changes of these ids. A relay reads changes only after a fence, and forgets them before the
+next fence. So a record that a relay writes is at least as new as all records of its id in the topic, also if
 relays die at any point, are suspended, or run at the same time: the topic never goes back to an older schedule.
 
 At least once: a relay that dies between the commit and the removal leaves changes that are written again.
@@ -28,7 +28,7 @@ logger = logging.getLogger("clocksvc.outbox")
 BATCH = 500
 """How many ids a transaction has at most. With payloads of 64 KiB, this is 32 MiB."""
 POLL_S = 0.2
-"""How long a relay waits if no more changes wait than it has just moved."""
+"""How long a relay waits after a step that has moved all changes."""
 STANDBY_AFTER_S = 10.0
 """A relay that was fenced takes over if the oldest change waits for this long without being moved."""
 COUNT_EVERY_S = 10.0
@@ -95,7 +95,7 @@ class Relay:
             self._fenced = True
             self._standby = None
             self.stats = replace(self.stats, active=True)
-            logger.info("relaying", extra=self._extra())
+            logger.info("this relay moves the changes of clock %s now", self._clock, extra=self._extra())
         found = self._changes.newest(BATCH)
         self._move(found)
         return 0.0 if len(found) == BATCH else POLL_S
@@ -192,7 +192,7 @@ class Relay:
 
 @dataclass(slots=True)
 class _Standby:
-    """What a relay remembers that was fenced: the oldest change, and since when it is the oldest one."""
+    """What a fenced relay remembers: the oldest change, and since when it is the oldest one."""
 
     oldest: Oldest | None
     since_s: float

@@ -50,7 +50,7 @@ pending = Table(
     Column("written_ms", BigInteger, nullable=False),
     Index("clocksvc_outbox_by_number", "clock", "number"),
     Index("clocksvc_outbox_by_id", "clock", "id", "number"),
-    # Without it, SQLite gives the number of a removed row again, and a relay that was suspended could remove a new row.
+    # Otherwise SQLite reuses the numbers of removed rows, and a relay that was suspended could remove a new row.
     sqlite_autoincrement=True,
 )
 
@@ -102,7 +102,7 @@ def _lock(dialect: Any) -> Executable:
 _LOCKS = {"postgresql": _lock(postgresql), "sqlite": _lock(sqlite)}
 
 ADD: Insert = insert(pending).inline()
-"""Without RETURNING, for which the product would need the right to read the table."""
+"""Without RETURNING, which would require the right to read the table."""
 
 FORGET_ID = delete(ids).where(ids.c.clock == bindparam("clock"), ids.c.id == bindparam("id"))
 

@@ -20,8 +20,8 @@ logger = logging.getLogger("clocksvc.scheduler")
 MAX_RECORDS, MAX_BYTES = 20_000, 16 * 2**20
 """The largest transaction, in records and in bytes of their values, which can have 64 KiB each. It bounds memory, and
 the time in which brokers must have acknowledged all records. A tick with more has several transactions, and only the
-last one has the position: a new owner passes over the rest."""
-TASKS = 500
+last one has the position: a new owner does not send again what the others have."""
+MAX_TASKS = 500
 """With a sink, a tick with more tasks is sent in parts of this size, and the ids of each part are appended: a new owner
 does not send them again."""
 
@@ -80,7 +80,7 @@ class DueAppender:
                 self._records.append(record)
                 continue
             self._tasks.append(record)
-            if len(self._tasks) >= TASKS:
+            if len(self._tasks) >= MAX_TASKS:
                 self._append_part()
         return due, missed
 

@@ -102,7 +102,7 @@ class _Log:
         end: the offset up to which records were applied.
         owner: the owner that was confirmed last.
         error: why no tick of the log can be used.
-        reason: why the log could not be read last.
+        reason: why the last attempt to read the log failed.
         retry_at: when the log is read again, in seconds of the monotonic clock.
     """
 
@@ -132,8 +132,7 @@ class FollowedTicks:
         clocks: the names of the clocks.
         open_log: opens one log for reading.
         follower: follows the logs. It is closed when the thread of `start` ends.
-        check_owner: called with the number of a log and the owner that it names. Raises StoreMismatch if it is not this
-            installation with its store, and StoreUnavailable if the store does not answer.
+        check_owner: called with the number of a log and the owner that it names: see CheckOwner.
     """
 
     def __init__(
@@ -142,7 +141,7 @@ class FollowedTicks:
         clocks: Collection[str],
         open_log: Callable[[int], TickLog],
         follower: LogFollower,
-        check_owner: Callable[[int, LogOwner], None],
+        check_owner: CheckOwner,
         time: Time,
     ) -> None:
         self._installation, self._follower, self._check_owner, self._time = installation, follower, check_owner, time

@@ -17,7 +17,7 @@ MAX_CHANGES = 100
 
 
 class CallablePartition(Protocol):
-    """What is needed of a `SchedulePartition`."""
+    """The part of `SchedulePartition` that is used here."""
 
     def call(self, function: Callable[[OwnedPartition], T]) -> "Future[T]": ...
 

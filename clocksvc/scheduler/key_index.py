@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 
 MAX_ADDED = 1_000
-"""More new keys are merged into the sorted ones. It takes about 30 ms for a million keys."""
+"""If there are more new keys, they are merged into the sorted ones. This takes about 30 ms for a million keys."""
 LEAST_TO_REBUILD = 10_000
+"""The index is rebuilt without deleted keys after at least as many deletions."""
 
 
 class KeyIndex:

@@ -12,7 +12,7 @@ CHUNK = 2_000
 CHUNKS = 8
 """How many chunks stay in memory. Partitions work through a backlog at different speeds."""
 KNOWN_OFFSETS = 1_024
-"""Of how many ticks the offset is known. Each partition continues at the last tick that it was given."""
+"""How many ticks have a known offset. Each partition continues at the last tick that was returned to it."""
 
 
 _T = TypeVar("_T")
@@ -39,7 +39,7 @@ class OlderTicks:
         self._offsets: OrderedDict[int, int] = OrderedDict()
 
     def reset(self) -> None:
-        """Forget everything, because offsets of the log may have changed."""
+        """Forget all ticks and offsets, because offsets of the log may have changed."""
         self._chunks.clear()
         self._offsets.clear()
 

@@ -68,7 +68,7 @@ class OwnedPartition:
 
         Raises:
             TableUnavailable: the end was not reached in time.
-            SchedulesUnavailable: the owner before this one can't be fenced, because Kafka does not answer.
+            SchedulesUnavailable: the previous owner can't be fenced, because Kafka does not answer.
         """
         self._writer.fence(self._keep_alive)
         self._table.read_to_end(self.number, READ_TIMEOUT_S)
@@ -90,7 +90,7 @@ class OwnedPartition:
         return offsets
 
     def missed(self, before: int | None, limit: int) -> MissedPage:
-        """Return runs that were missed, newest first, without scanning the topic of due records.
+        """Return missed runs, newest first, without scanning the topic of due records.
 
         Blocks for about a second at most: the page can have less than `limit` runs, although more follow.
 

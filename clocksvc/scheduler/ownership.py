@@ -1,7 +1,7 @@
 """Which replica should own a partition of schedules, and what a replica does about it. Pure functions, without I/O.
 
-A partition is moved without a gap: its new owner loads it first, then acquires the lease, and then fences the owner
-before it, which works until then. Kafka's fence makes this safe, even if the store is wrong. The lease only decides
+A partition is moved without a gap: its new owner loads it first, then acquires the lease, and then fences the previous
+owner, which works until then. Kafka's fence makes this safe, even if the store is wrong. The lease only decides
 which replica fences, so that two replicas don't fence each other again and again.
 """
 
@@ -48,7 +48,7 @@ class OwnPartition:
 
     Attributes:
         state: its present state.
-        token: the token with which this replica last acquired the lease; None if it gave the lease up.
+        token: the token with which this replica last acquired the lease; None if it has released the lease.
         confirmed: True once the lease was still this replica's after it became the owner.
         loaded_s: for how long it has been loaded.
         free_s: for how long no replica has had the lease.
@@ -110,7 +110,7 @@ class Outlook:
 
     @property
     def other_is_healthy(self) -> bool:
-        """True if another live replica could do better with a partition: it is not leaving, and has no problem itself.
+        """True if another live replica is healthy: it is not leaving, and has no problem itself.
 
         A replica with a problem may have the same one: a broker that all need is down.
         """

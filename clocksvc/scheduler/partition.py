@@ -150,7 +150,7 @@ class SchedulePartition:
         return self._lost
 
     def acquire(self) -> None:
-        """Become the owner, once loaded: the thread fences the owner before it. Returns at once. Idempotent.
+        """Become the owner, once loaded: the thread fences the previous owner. Returns at once. Idempotent.
 
         After an error with an unknown outcome, the thread fences again by itself. After another owner has fenced this
         one, the partition is a standby until `acquire` is called again.
@@ -170,7 +170,7 @@ class SchedulePartition:
         """Run a function in the partition's thread while it is the owner. Returns at once.
 
         Ticks come first. The future has the function's result or exception, or NotOwner if this replica is not the
-        owner, or does not own the partition any more before the function has begun.
+        owner, or loses the partition before the function begins.
         """
         future = self._calls.add(function)
         self.wake.set()
@@ -258,7 +258,7 @@ class SchedulePartition:
     def _end_transactions(self) -> None:
         """End transactions in the topic of schedules that an owner has left open, or that brokers have forgotten.
 
-        Nothing behind them can be read. Brokers end the first ones after a while, and the second ones never.
+        Nothing after them can be read. Brokers abort an open transaction after its timeout, but a forgotten one never.
         """
         self._writer.end_term()
         self._writer.fence(lambda: None)

@@ -1,4 +1,4 @@
-"""What a partition of schedules shows of itself: its state, and a snapshot of its figures."""
+"""The state of a partition of schedules, and a snapshot of its figures."""
 
 from dataclasses import dataclass
 from enum import Enum

@@ -24,7 +24,7 @@ from clocksvc.scheduler.partition_state import PartitionState, PartitionStats
 LEAVE_WITHIN_S = 30.0
 """How long a replica that ends waits until other replicas own its partitions."""
 FAILING_AFTER_S = 15.0
-"""How long a partition has a problem, or can't fence the owner before it, before other replicas are preferred for it.
+"""How long a partition has a problem, or can't fence the previous owner, before other replicas are preferred for it.
 It must be longer than a takeover."""
 FENCED_RARELY_S = 60.0
 """An owner that was not fenced for this time fences again at once, if it still has the lease."""
@@ -49,7 +49,7 @@ class ReplicaPartition(Protocol):
         """True once everything has ended after `close`."""
 
     def acquire(self) -> None:
-        """Become the owner: fence the owner before it at the next step. Idempotent."""
+        """Become the owner: fence the previous owner at the next step. Idempotent."""
 
     def release(self) -> None:
         """Become a standby at the next step. Idempotent."""
@@ -238,7 +238,7 @@ class SchedulerReplica(Generic[P]):
             replica=self.replica,
             address=self._address,
             leaving=self._leaving_since is not None,
-            loaded=frozenset(loaded) - self._given_up,
+            loaded=frozenset(loaded) - self._left_to_others,
             owned=frozenset(number for number, one in stats.items() if one.state is PartitionState.OWNER),
             failing=frozenset(self._failing),
             stats={number: dataclasses.asdict(one) | {"state": one.state.value} for number, one in stats.items()},
@@ -271,7 +271,7 @@ class SchedulerReplica(Generic[P]):
             confirmed=opened.confirmed,
             loaded_s=0.0 if opened.loaded_since is None else now - opened.loaded_since,
             free_s=0.0 if opened.free_since is None else now - opened.free_since,
-            failing=number in self._given_up,
+            failing=number in self._left_to_others,
         )
 
     def _note_end_of_term(self, opened: _Opened[P]) -> None:
@@ -302,12 +302,12 @@ class SchedulerReplica(Generic[P]):
                 self._opened[number].partition.acquire()
         elif action is Action.STAND_BY:
             self._opened[number].partition.release()
-            self._give_up_lease(number, reading)
+            self._release_lease(number, reading)
         elif action is Action.CLOSE:
-            self._give_up_lease(number, reading)
+            self._release_lease(number, reading)
             self._close(number)
 
-    def _give_up_lease(self, number: int, reading: SchedulersReading) -> None:
+    def _release_lease(self, number: int, reading: SchedulersReading) -> None:
         opened, lease = self._opened[number], reading.leases.get(number)
         token, opened.token = opened.token, None
         if token is not None and lease is not None and lease.token == token:
@@ -334,7 +334,7 @@ class SchedulerReplica(Generic[P]):
             elif opened.trouble_since is None:
                 opened.trouble_since = now
             elif now - opened.trouble_since >= FAILING_AFTER_S:
-                self._note_failing(number, stats.problem or "it could not fence the owner before it")
+                self._note_failing(number, stats.problem or "it could not fence the previous owner")
                 opened.trouble_since = now
 
     def _note_failing(self, number: int, problem: str) -> None:
@@ -352,8 +352,8 @@ class SchedulerReplica(Generic[P]):
         )
 
     @property
-    def _given_up(self) -> frozenset[int]:
-        """The partitions that this replica leaves to others. If no other one could do better, it tries on."""
+    def _left_to_others(self) -> frozenset[int]:
+        """The failing partitions that this replica leaves to healthy replicas. If there are none, it keeps trying."""
         return frozenset(self._failing if self._outlook is not None and self._outlook.other_is_healthy else ())
 
     def _should_end(self) -> bool:

@@ -40,7 +40,7 @@ REFRESH_S = 3_600.0
 
 @dataclass
 class TickFigures:
-    """What the ticks of one partition had. Counted over all terms of a replica; for attributes see PartitionStats."""
+    """Totals of the ticks of one partition. Counted over all terms of a replica; for attributes see PartitionStats."""
 
     ticks: int = 0
     due_last_tick: int = 0
@@ -65,7 +65,7 @@ class OwnerTerm:
         clock: the clock's name.
         number: the number of the partition.
         table: the schedules of the partition, loaded. The caller reports its changes to `change`.
-        rejected: keys of due records that brokers rejected in the term before. They are recorded as missed runs.
+        rejected: keys of due records that brokers rejected in the previous term. They are recorded as missed runs.
         sink: where due records go instead of the due log.
         keep_alive: called about once a second while this object waits for Kafka.
     """
@@ -117,10 +117,10 @@ class OwnerTerm:
         return self._appender is not None and self._appender.failed
 
     def begin(self) -> None:
-        """Take over: fence the owner before, read what it has sent, and create the wheel.
+        """Take over: fence the previous owner, read what it has sent, and create the wheel.
 
-        The wheel is created before the fence, because this takes a second for a million schedules, and the owner before
-        works meanwhile. It takes as long as Kafka needs, usually less than a second.
+        The wheel is created before the fence, because this takes a second for a million schedules, and the previous
+        owner works meanwhile. The rest takes as long as Kafka needs, usually less than a second.
 
         Raises:
             Fenced, OpenTransaction, UnreadableRecord, and the errors of TickSource and of `DueLog.append`.
@@ -214,7 +214,7 @@ class OwnerTerm:
         if self._wheel is None or self._wheel.position_ms > position_ms:
             self._create_wheel(position_ms)
         else:
-            # The owner before has handled these ticks. Due times are whole seconds.
+            # The previous owner has handled these ticks. Due times are whole seconds.
             self._wheel.advance(position_ms, 1000, position_ms, self._time.now_ms())
         self._position_ms = position_ms
         if not self._reader.sent_ids:
@@ -254,7 +254,7 @@ class OwnerTerm:
         assert self._appender is not None
         self._decided.ticks += 1
         if at_ms < self._reader.sent_upto_ms:
-            # The owner before has appended all records of this tick: those of a later one are there. A schedule that
+            # The previous owner has appended all records of this tick: those of a later one are there. A schedule that
             # was changed since could be due at this tick, and its record would be behind one of a later tick.
             self._wheel.advance(at_ms, interval_ms, at_ms, self._time.now_ms())
             return

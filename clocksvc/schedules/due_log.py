@@ -182,7 +182,7 @@ def read_position(value: bytes) -> Position:
 
 
 class DueLogReader:
-    """What a new owner learns from a partition, read_committed, after it has fenced the owner before it.
+    """What a new owner learns from a partition, read_committed, after it has fenced the previous owner.
 
     Read at least from the newest position record to the end. Reading more is harmless.
 

@@ -58,7 +58,7 @@ def _now() -> Iterator[Builder[Panel]]:
     yield _tile("Problems", problems, q.all_of("problem"), GREEN, 1)
     unreadable = "Records in the topic of schedules that are no valid schedules. The scheduler's log has their offsets."
     yield _tile("Unreadable", unreadable, q.once("unreadable_records"), GREEN, 1)
-    missed = "Due times in the time range that were not sent, because of catch_up or max_age. Each is recorded."
+    missed = "Due times in the time range that were not sent (catch_up, max_age, or rejected). Each is recorded."
     yield _tile("Missed in this time", missed, q.MISSED, GREEN, 1)
     count = "Schedules, with those that are paused or have ended. Only of partitions that a scheduler has loaded."
     yield _tile("Schedules", count, q.once("schedules"), PLAIN)

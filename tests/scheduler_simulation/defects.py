@@ -289,7 +289,7 @@ def lease_never_acquired() -> Patched:
 
 @defect("a replica with a problem gives a partition up, although no other replica is healthy", "dead")
 def given_up_alone() -> Patched:
-    return patch.object(SchedulerReplica, "_given_up", property(lambda self: frozenset(self._failing)))
+    return patch.object(SchedulerReplica, "_left_to_others", property(lambda self: frozenset(self._failing)))
 
 
 @defect("a replica that leaves does not announce it, and ends at once", "late")

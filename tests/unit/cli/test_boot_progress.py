@@ -5,20 +5,20 @@ import logging
 
 import pytest
 
-from clocksvc.cli.boot_progress import LOG_EVERY_S, BootProgress, Progress, StatusLine
+from clocksvc.cli.boot_progress import LOG_EVERY_S, BootProgress, LoadingProgress, StatusLine
 from clocksvc.testing import ManualTime
 
 pytestmark = pytest.mark.core
 
-LOADING = Progress("1 of 1 clocks: 2 of its partitions are being loaded", 2, 600_000, 630_000, 1_000_000)
-READY = Progress("", 2, 950_000, 1_000_000, 1_000_000)
+LOADING = LoadingProgress("1 of 1 clocks: 2 of its partitions are being loaded", 2, 600_000, 630_000, 1_000_000)
+READY = LoadingProgress("", 2, 950_000, 1_000_000, 1_000_000)
 
 
 class Boot:
     """A process that loads; the test changes `progress`."""
 
     def __init__(self, status: StatusLine | None) -> None:
-        self.progress, self.time = Progress("1 of 1 clocks: its topics were not checked yet"), ManualTime()
+        self.progress, self.time = LoadingProgress("1 of 1 clocks: its topics were not checked yet"), ManualTime()
         self.shown = BootProgress(lambda: self.progress, self.time, status)
 
     def step(self, after_s: float = 0.0) -> float | None:
@@ -69,7 +69,7 @@ def test_a_replica_that_owns_nothing_is_ready(caplog: pytest.LogCaptureFixture) 
     """The line says why it has loaded nothing."""
     caplog.set_level(logging.INFO)
     boot = Boot(None)
-    boot.progress = Progress("")
+    boot.progress = LoadingProgress("")
     boot.step()
 
     assert caplog.messages == ["ready: other replicas own all partitions after 0.0 s"]
@@ -91,5 +91,5 @@ def test_log_lines_appear_above_the_bar() -> None:
 
 def test_ends_that_are_not_known_yet_are_no_progress() -> None:
     """And no more than 100 % are shown while a partition grows."""
-    assert Progress("", 1, 0, 0, 0).fraction == 0.0
-    assert Progress("", 1, 0, 12, 10).fraction == 1.0
+    assert LoadingProgress("", 1, 0, 0, 0).fraction == 0.0
+    assert LoadingProgress("", 1, 0, 12, 10).fraction == 1.0

@@ -36,7 +36,7 @@ def partition(monkeypatch: pytest.MonkeyPatch) -> PartitionFixture:
 
 
 def test_an_owner_ends_it_at_the_next_tick(partition: PartitionFixture) -> None:
-    """The owner before has died within a write, or brokers have forgotten its transaction."""
+    """The previous owner has died within a write, or brokers have forgotten its transaction."""
     partition.put("a")
     owner = partition.owner()
     partition.topic.open_transaction(0)

@@ -118,7 +118,7 @@ def test_what_was_written_is_seen_after_the_next_reading(partition: PartitionFix
 
 
 def test_a_new_owner_can_overwrite_nothing_that_it_has_not_read(partition: PartitionFixture) -> None:
-    """`read_to_end` fences the owner before it first. Otherwise, that owner could write after the reading."""
+    """`read_to_end` fences the previous owner first. Otherwise, that owner could write after the reading."""
     first, second = partition.owner(), partition.open()
     run(first, lambda owned: owned.read_to_end())
     partition.run(second)

@@ -179,7 +179,7 @@ def test_a_standby_follows_and_takes_over_while_the_owner_works(partition: Parti
 
 
 def test_the_fence_comes_before_the_due_log_is_read(partition: PartitionFixture) -> None:
-    """Otherwise, what the owner before sends in between would be sent again."""
+    """Otherwise, what the previous owner sends in between would be sent again."""
     partition.put("a")
     first, second = partition.owner(), partition.open()
     partition.run(second)

@@ -359,8 +359,8 @@ def test_a_fence_that_takes_too_long_is_awaited_if_no_other_replica_is_left(othe
 
 
 def test_a_lease_that_is_lost_during_a_fence() -> None:
-    """A flush comes after the lease was acquired, and the owner before has its lease again first. The new replica gives
-    up, and takes over with the next attempt."""
+    """The store is emptied after the lease was acquired, and the previous owner gets its lease back first. The new
+    replica gives up, and takes over with the next attempt."""
     fleet = settled("a")
     fleet.start("b", Pace(fence_s=4.0))
     fleet.run(2.5 + TAKE_OVER_AFTER_S + 1.0)

@@ -10,7 +10,7 @@ from clocksvc.interfaces.due_log import DueLogRecord
 from clocksvc.interfaces.due_sink import Rejected
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.scheduler import due_appender
-from clocksvc.scheduler.due_appender import TASKS
+from clocksvc.scheduler.due_appender import MAX_TASKS
 from clocksvc.scheduler.term import MAX_STEP_S
 from clocksvc.schedules.wheel import Reason
 from clocksvc.testing import ManualTime
@@ -117,7 +117,7 @@ def test_the_position_waits_until_the_tasks_are_accepted(partition: PartitionFix
 
 
 def test_a_successor_sends_again_what_has_no_position(partition: PartitionFixture, queue: Queue) -> None:
-    """The owner before it died after the queue had accepted the tasks: at least once, with the same ids."""
+    """The previous owner died after the queue had accepted the tasks: at least once, with the same ids."""
     partition.put("a")
     owner = partition.owner()
     queue.then = lambda: setattr(partition.due_log, "unavailable", True)
@@ -133,10 +133,10 @@ def test_a_successor_sends_again_what_has_no_position(partition: PartitionFixtur
 
 def test_a_large_tick_is_not_repeated_from_its_beginning(partition: PartitionFixture, queue: Queue) -> None:
     """What was accepted in parts of the tick is in the topic. So it ends, however often owners change."""
-    for number in range(2 * TASKS + 1):
+    for number in range(2 * MAX_TASKS + 1):
         partition.put(f"id-{number}")
     owner = partition.owner()
-    queue.accepts = TASKS + 3
+    queue.accepts = MAX_TASKS + 3
     partition.tick()
     owner.step()
     assert "accepted" in types(partition)
@@ -144,12 +144,12 @@ def test_a_large_tick_is_not_repeated_from_its_beginning(partition: PartitionFix
     queue.accepts = None
     successor = partition.owner()
 
-    assert len(set(queue.ids())) == 2 * TASKS + 1
-    assert len(queue.ids()) == 2 * TASKS + 1 + 3
+    assert len(set(queue.ids())) == 2 * MAX_TASKS + 1
+    assert len(queue.ids()) == 2 * MAX_TASKS + 1 + 3
     assert partition.positions()[-1] == "12:01"
     partition.tick()
     partition.run(successor)
-    assert len(queue.ids()) == 4 * TASKS + 2 + 3
+    assert len(queue.ids()) == 4 * MAX_TASKS + 2 + 3
 
 
 def test_tasks_are_sent_before_missed_runs_of_later_ticks_are_appended(
@@ -194,7 +194,7 @@ def test_a_task_that_is_rejected_is_a_missed_run(
 
 def test_a_slow_queue_does_not_make_a_step_long(partition: PartitionFixture, queue: Queue) -> None:
     """A backlog is handled in steps, so that requests are answered between them."""
-    for number in range(TASKS):
+    for number in range(MAX_TASKS):
         partition.put(f"id-{number}")
     owner = partition.owner()
     queue.slow_s = MAX_STEP_S
@@ -205,4 +205,4 @@ def test_a_slow_queue_does_not_make_a_step_long(partition: PartitionFixture, que
         positions.append(partition.positions()[-1])
 
     assert positions == ["12:01", "12:02", "12:03"]
-    assert len(set(queue.ids())) == len(queue.ids()) == 3 * TASKS
+    assert len(set(queue.ids())) == len(queue.ids()) == 3 * MAX_TASKS

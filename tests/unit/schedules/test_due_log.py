@@ -86,7 +86,7 @@ def test_a_missed_record_is_read_as_it_was_written() -> None:
 
 
 def test_a_longer_time_of_missed_runs_is_recorded_again() -> None:
-    """The owner before has committed a part of a tick. Its successor knows more ticks, and skips more due times."""
+    """The previous owner has committed a part of a tick. Its successor knows more ticks, and skips more due times."""
     reader = DueLogReader()
     for offset, record in enumerate((missed_record(CLOCK, MISSED, NOW_MS), due_record(CLOCK, DUE, NOW_MS))):
         reader.read(offset, record.value, record.headers)
