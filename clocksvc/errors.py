@@ -2,6 +2,7 @@
 
 ClocksvcError
 ├── InvalidValue              a setting, an argument or a payload is wrong; contains field, value and what is wanted
+│   └── MissingValue          there is no value; its attribute `value` is None
 ├── SettingsError             the configuration is wrong; contains all problems
 ├── Unavailable               a server does not answer: try again after a back-off
 │   ├── StoreUnavailable
@@ -58,6 +59,14 @@ class InvalidValue(ClocksvcError, ValueError):
     def __init__(self, field: str, value: object, wanted: str) -> None:
         self.field, self.value, self.wanted = field, value, wanted
         super().__init__(f"{field}: {value!r} is not valid: {wanted}")
+
+
+class MissingValue(InvalidValue):
+    """A value is missing."""
+
+    def __init__(self, field: str, wanted: str) -> None:
+        super().__init__(field, None, wanted)
+        self.args = (f"{field}: missing: {wanted}",)
 
 
 class SettingsError(ClocksvcError):

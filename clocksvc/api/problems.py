@@ -216,10 +216,14 @@ def invalids(errors: list[dict[str, Any]]) -> Problem:
     Each error has the keys `field`, `value` (see `truncated`) and `wanted`. The detail contains the first 3 errors, and
     the member `errors` the first 20.
     """
-    texts = [f"{error['field']}: {error['value']!r} is not valid: {error['wanted']}" for error in errors[:3]]
+    texts = [f"{error['field']}: {_in_json(error['value'])} is not valid: {error['wanted']}" for error in errors[:3]]
     if len(errors) > MAX_ERRORS:
         texts.append(f"and more; only the first {MAX_ERRORS} errors are listed")
     return Problem(INVALID, "; ".join(texts), {"errors": errors[:MAX_ERRORS]})
+
+
+def _in_json(value: object) -> str:
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def truncated(value: object) -> str | int | bool | None:

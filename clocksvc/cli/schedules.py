@@ -82,8 +82,9 @@ def _get(args: argparse.Namespace, schedules: Schedules) -> int:
 
 def _add_put(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID")
-    parser.add_argument("--interval", metavar="TIME", help="due once in this time, a multiple of the clock's interval")
-    parser.add_argument("--cron", metavar="FIELDS", help="such as '30 2 * * mon-fri', instead of --interval")
+    when = parser.add_mutually_exclusive_group(required=True)
+    when.add_argument("--interval", metavar="TIME", help="due once in this time, a multiple of the clock's interval")
+    when.add_argument("--cron", metavar="FIELDS", help="such as '30 2 * * mon-fri', instead of --interval")
     parser.add_argument("--timezone", metavar="ZONE", help="of --cron, such as Europe/Berlin; default: UTC")
     parser.add_argument("--task", required=True, metavar="NAME", help="a namespace and a name, such as uptime.check")
     parser.add_argument("--payload", metavar="JSON", help="the value of due records; default: null")

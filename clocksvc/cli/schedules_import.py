@@ -12,7 +12,7 @@ from clocksvc.cli.console import add_json, error_text, note, print_json, show
 from clocksvc.cli.progress import Progress
 from clocksvc.client.schedule_values import Item, ScheduleResult
 from clocksvc.client.schedules import Schedules
-from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
+from clocksvc.errors import ClocksvcError, InvalidValue, MissingValue, Unavailable
 from clocksvc.interfaces.schedule_topics import parse_id
 from clocksvc.schedules.cron import parse_timezone
 from clocksvc.schedules.crontab import ID_SUFFIX_LENGTH, read_crontab
@@ -80,7 +80,8 @@ def run(args: argparse.Namespace, schedules: Schedules) -> int:
             is on stderr.
     """
     if (args.file is None) == (args.crontab is None):
-        raise InvalidValue("FILE", args.file, "wanted either a file of JSON lines, or --crontab")
+        wanted = "wanted either a file of JSON lines, or --crontab"
+        raise MissingValue("FILE", wanted) if args.file is None else InvalidValue("FILE", args.file, wanted)
     run = _Import(args)
     with _open(args.file or args.crontab) as file:
         lines = run.read_json(file) if args.crontab is None else run.read_crontab(file)
@@ -112,11 +113,11 @@ class _Import:
         if args.crontab is None:
             for option in ("timezone", "task", "prefix", "user_field", "prune", "dry_run", "catch_up", "max_age"):
                 if getattr(args, option):
-                    raise InvalidValue(f"--{option.replace('_', '-')}", getattr(args, option), "wanted with --crontab")
+                    raise ClocksvcError(f"--{option.replace('_', '-')} is an option of --crontab, which is missing")
             return
         for option in ("timezone", "task", "prefix"):
             if not getattr(args, option):
-                raise InvalidValue(f"--{option}", getattr(args, option), "wanted with --crontab")
+                raise MissingValue(f"--{option}", "wanted with --crontab")
         if args.prefix[-1] not in _SEPARATORS:
             wanted = "wanted one of . _ : - at the end, so that --prune can't delete the schedules of another prefix"
             raise InvalidValue("--prefix", args.prefix, wanted)

@@ -15,7 +15,7 @@ from clocksvc.clock.time_format import (
     parse_whole_seconds,
     to_rfc3339,
 )
-from clocksvc.errors import InvalidValue
+from clocksvc.errors import InvalidValue, MissingValue
 from clocksvc.interfaces.schedule import CatchUp
 from clocksvc.schedules.cron import parse_cron
 
@@ -101,8 +101,10 @@ def parse_schedule(fields: Mapping[str, Any], interval_ms: int, created_ms: int 
             raise InvalidValue(name, value, f"there is no such field; there are {', '.join(FIELDS)}")
     if given.get("format", FORMAT) != FORMAT:
         raise InvalidValue("format", given["format"], f"wanted {FORMAT}")
-    if ("interval" in given) == ("cron" in given):
-        raise InvalidValue("interval", given.get("interval"), "wanted either interval or cron")
+    if "interval" not in given and "cron" not in given:
+        raise MissingValue("interval", "wanted either interval or cron")
+    if "interval" in given and "cron" in given:
+        raise InvalidValue("interval", given["interval"], "wanted either interval or cron")
     if "timezone" in given and "cron" not in given:
         raise InvalidValue("timezone", given["timezone"], "wanted only with cron: an interval has no time zone")
     for name in ("cron", "timezone"):
@@ -119,7 +121,7 @@ def parse_schedule(fields: Mapping[str, Any], interval_ms: int, created_ms: int 
         raise InvalidValue("ends_at", given["ends_at"], f"wanted a time after starts_at, {to_rfc3339(starts_ms)}")
     created_ms = _time(given, "created_at") if created_ms is None else created_ms
     if created_ms is None:
-        raise InvalidValue("created_at", None, "wanted the time when this id was first written")
+        raise MissingValue("created_at", "wanted the time when this id was first written")
     return Schedule(
         task=_task(given.get("task")),
         created_ms=created_ms,
@@ -149,7 +151,7 @@ def _interval(value: Any, interval_ms: int) -> int:
 def _task(value: Any) -> str:
     if not isinstance(value, str) or not _TASK.fullmatch(value) or len(value) > _MAX_TASK:
         wanted = f"wanted a namespace and a name such as uptime.check, at most {_MAX_TASK} characters"
-        raise InvalidValue("task", value, wanted)
+        raise MissingValue("task", wanted) if value is None else InvalidValue("task", value, wanted)
     return value
 
 

@@ -99,7 +99,7 @@ class Problems:
             self.add(path, f"missing: wanted {_description(path)}")
         elif error_type == "extra_forbidden":
             self.add(path, _unknown(path))
-        elif error_type == "literal_error":
+        elif error_type in ("literal_error", "enum"):
             self.add(path, f"wanted {context['expected']}", value)
         elif isinstance(error, ValueError):
             self.add(path, str(error), value)

@@ -166,6 +166,18 @@ def test_what_is_not_valid_is_named(client: TestClient, change: dict[str, Any], 
     assert client.get(ONE).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"interval": None}, "interval: null is not valid: wanted either interval or cron"),
+        ({"interval": True}, "interval: true is not valid: wanted a duration"),
+    ],
+)
+def test_the_detail_has_values_in_json(client: TestClient, change: dict[str, Any], detail: str) -> None:
+    """Not in Python's words."""
+    assert detail in client.put(ONE, json={**CHECK, **change}).json()["detail"]
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"interval"', b'{"task": "\xff"}', b"7"])
 def test_a_body_that_is_no_object_is_named(client: TestClient, body: bytes) -> None:
     """422 for the body."""

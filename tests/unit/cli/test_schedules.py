@@ -169,12 +169,19 @@ def test_an_etag_with_and_without_quotation_marks(service: Service, quote: str, 
         (("get", "a"), "clock 'checkins' has no schedule 'a'"),
         (("delete", "a"), "clock 'checkins' has no schedule 'a'"),
         (("put", "a", "--interval", "60s", "--task", "a.b", "--if-match", '"x"'), "has another ETag"),
-        (("put", "a", "--task", "a.b", "--payload", "{"), "--payload: '{' is not valid: wanted JSON"),
+        (
+            ("put", "a", "--interval", "60s", "--task", "a.b", "--payload", "{"),
+            "--payload: '{' is not valid: wanted JSON",
+        ),
         (("get", "not/valid"), "id: 'not/valid' is not valid"),
-        (("import",), "wanted either a file of JSON lines, or --crontab"),
+        (("import",), "FILE: missing: wanted either a file of JSON lines, or --crontab"),
         (("import", "/no/such/file"), "FILE: '/no/such/file' is not valid: can't be read: No such file or directory"),
-        (("import", "x", "--prune"), "--prune: True is not valid: wanted with --crontab"),
-        (("import", "--crontab", "x", "--timezone", "UTC", "--task", "a.b"), "--prefix: None is not valid"),
+        (("import", "x", "--prune"), "schedules: --prune is an option of --crontab, which is missing"),
+        (
+            ("import", "--crontab", "x", "--timezone", "UTC", "--task", "a.b"),
+            "--prefix: missing: wanted with --crontab",
+        ),
+        (("import", "--crontab", "x"), "--timezone: missing: wanted with --crontab"),
         (
             ("import", "--crontab", "x", "--timezone", "UTC", "--task", "a.b", "--prefix", "shop"),
             "--prefix: 'shop' is not valid: wanted one of . _ : - at the end",
@@ -196,7 +203,17 @@ def test_errors(arguments: tuple[str, ...], says: str, capsys: Captured) -> None
     assert captured.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["put", "checkins", "a"], ["frobnicate", "checkins"], ["get", "checkins"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["put", "checkins", "a"],
+        ["put", "checkins", "a", "--task", "a.b"],
+        ["put", "checkins", "a", "--task", "a.b", "--interval", "60s", "--cron", "* * * * *"],
+        ["frobnicate", "checkins"],
+        ["get", "checkins"],
+    ],
+)
 def test_wrong_usage(arguments: list[str]) -> None:
     """Exit code 2."""
     assert main(["schedules", *arguments]) == 2

@@ -228,3 +228,12 @@ def test_schedules_on_the_platform_need_a_route(sections: dict[str, Any], proble
     (found,) = problems_of(configured(**SCHEDULES, **sections))
 
     assert problem in found
+
+
+def test_an_unknown_sink_lists_those_that_there_are() -> None:
+    """In words of the configuration."""
+    clock = {**CLOCK, "schedules": {"sink": "kafka"}}
+
+    assert problems_of({"clocks": {"checkins": clock}}) == (
+        "clocks.checkins.schedules.sink: 'kafka' is not valid: wanted 'topic', 'celery' or 'taskbroker'",
+    )
