@@ -195,7 +195,7 @@ class ForwardedSchedules:
         """Send a request to an owner.
 
         Raises:
-            Problem: there is no response of clocksvc; `_Unowned` if the request was not sent.
+            Problem: the response is missing, or is not one of clocksvc; `_Unowned` if the request was not sent.
         """
         writes = request.method != "GET"
         try:
@@ -209,7 +209,9 @@ class ForwardedSchedules:
                 raise outcome_unknown(self.spec, partitions[0], str(error)) from error
             raise unavailable(self.spec, partitions[0], f"can't be read: {error}", KAFKA) from error
         except InvalidValue as error:
-            raise unavailable(self.spec, partitions[0], f"has an owner with the address {error}", NO_OWNER) from error
+            raise unavailable(
+                self.spec, partitions[0], f"has an owner whose address is not valid: {error}", NO_OWNER
+            ) from error
         media_type = response.headers.get("content-type", "").partition(";")[0]
         if media_type not in _OWN_TYPES or 300 <= response.status < 400:
             raise self._not_clocksvc(address, partitions[0], writes=writes)

@@ -1,6 +1,6 @@
-"""Runs of schedules that were missed, of several partitions: their order, their pages and their JSON.
+"""Missed runs of several partitions: their order, their pages and their JSON.
 
-Each partition has its missed runs in a chain of pages, the newest one first. A cursor is the last run of a response,
+Each partition has its missed runs in a chain of pages, newest first. A cursor is the last run of a response,
 and for each partition the place in its chain where its last run was found, so that the next response does not begin at
 the newest one again.
 """

@@ -46,7 +46,7 @@ class ScheduleRequest:
         path: the path of the request.
         body: for PUT.
         precondition: what the headers If-Match and If-None-Match require.
-        headers: these headers, and the caller's credentials, for another process.
+        headers: If-Match, If-None-Match and the caller's credentials, for another process.
     """
 
     method: str
@@ -69,7 +69,7 @@ class LineResult(NamedTuple):
 
     Attributes:
         members: of its JSON object, without the number of the line.
-        unowned: True if nothing was written because the request found no owner, or one that is the owner no more.
+        unowned: True if nothing was written because the partition has no owner, or another one than expected.
         stalled: True if Kafka or the owner did not answer, which took seconds.
     """
 
@@ -129,7 +129,7 @@ class ScheduleAccess(Protocol):
         """
 
     async def missed(self, query: MissedQuery, credentials: str | None) -> MissedPage:
-        """Return runs that were missed, the newest ones first."""
+        """Return missed runs, newest first."""
 
 
 def partition_of_id(spec: SchedulesSpec, schedule_id: str) -> int:
@@ -196,7 +196,12 @@ def failed_line(schedule_id: object, problem: Problem) -> LineResult:
 
 
 def line_result(text: bytes, members: Mapping[str, Any]) -> LineResult:
-    """Return the result of a line that has a problem, from its JSON and from what this says."""
+    """Return the result of a line that has a problem.
+
+    Args:
+        text: the members of the JSON object, without braces.
+        members: the same, parsed.
+    """
     reason = members.get("reason")
     stalled = reason == KAFKA or members.get("status") == problems.OUTCOME_UNKNOWN.status
     return LineResult(text, reason in (NO_OWNER, NOT_OWNER), stalled)

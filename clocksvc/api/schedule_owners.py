@@ -18,7 +18,7 @@ from clocksvc.interfaces.time import Time
 logger = logging.getLogger("clocksvc.api")
 
 MAX_AGE_S = 1.0
-"""How long what the store has returned is used. The owners announce themselves once a second."""
+"""How long an answer of the store is used. The owners announce themselves once a second."""
 
 
 class ScheduleOwners:

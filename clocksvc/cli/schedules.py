@@ -91,7 +91,7 @@ def _add_put(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--starts-at", metavar="T", help="the first time at which it can be due, in RFC 3339")
     parser.add_argument("--ends-at", metavar="T", help="it is not due at this time or later")
     schedules_import.add_lateness(parser)
-    parser.add_argument("--paused", action="store_true", help="not due")
+    parser.add_argument("--paused", action="store_true", help="it is not due until it is written without this option")
     condition = parser.add_mutually_exclusive_group()
     _add_if_match(condition)
     condition.add_argument("--if-absent", action="store_true", help="only if there is no schedule with this id")
@@ -146,13 +146,13 @@ def _show_written(args: argparse.Namespace, written: WrittenSchedule, what: str)
 
 
 def _add_prefix(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--prefix", default="", metavar="TEXT", help="only ids that begin with it")
+    parser.add_argument("--prefix", default="", metavar="TEXT", help="only ids that begin with this text")
     parser.add_argument("--after", metavar="ID", help="only ids after this one, in the order of ids")
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     _add_prefix(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="at most as many; default: all")
+    parser.add_argument("--limit", type=int, metavar="N", help="the maximum number of schedules; default: all")
     add_json(parser, "each schedule, one a line,")
 
 
@@ -187,7 +187,7 @@ def _export(args: argparse.Namespace, schedules: Schedules) -> int:
 
 
 def _add_missed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="at most as many; default: 100")
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="the maximum number of runs; default: 100")
     add_json(parser, "each run, one a line,")
 
 

@@ -183,7 +183,7 @@ class Schedules:
         return self._driver.export(prefix, after)
 
     def missed(self) -> Iterator[MissedRun]:
-        """Yield the runs that were not sent, newest first. Not possible with `kafka`. Raises as `list`."""
+        """Yield missed runs, newest first. Not possible with `kafka`. Raises as `list`."""
         return self._driver.missed()
 
     def close(self) -> None:

@@ -206,7 +206,7 @@ def list_page(owned: OwnedPartition, prefix: str, after: str | None, limit: int,
 
 
 def missed(owned: OwnedPartition, before: int | None, limit: int) -> MissedPage:
-    """Return runs that were missed, the newest ones first: see `OwnedPartition.missed`."""
+    """Return missed runs, newest first: see `OwnedPartition.missed`."""
     return owned.missed(before, limit)
 
 
