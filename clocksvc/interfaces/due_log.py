@@ -1,6 +1,6 @@
 """One partition of a clock's topic of due records, with a single writer: the owner of this partition of schedules.
 
-A transaction has due records and, behind them, the position up to which everything was sent. A transaction that brokers
+A transaction has due records and, after them, the position up to which everything was sent. A transaction that brokers
 commit only in part is possible (a delayed request of an earlier transaction ends it), so a new owner reads from the
 newest position to the end, and does not send again what is there.
 

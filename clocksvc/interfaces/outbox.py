@@ -79,8 +79,8 @@ class OutboxTopic(Protocol):
     def write(self, records: Mapping[str, bytes | None]) -> None:
         """Commit records in one transaction: the schedule of each id, or None to delete it.
 
-        When this returns, all in-sync replicas have them, and readers of committed records get them. After any error,
-        call `fence` before the next use. Before the first use, too.
+        When this returns, all in-sync replicas have them, and readers of committed records get them. Call `fence`
+        before the first use, and after any error.
 
         Raises:
             Fenced: another relay has fenced this one.

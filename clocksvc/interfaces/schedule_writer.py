@@ -47,7 +47,7 @@ class ScheduleWriter(Protocol):
         """
 
     def end_term(self) -> None:
-        """The owner's term has ended: the next one must call `fence`. Returns at once."""
+        """End the owner's term: the next one must call `fence`. Returns at once."""
 
     def close(self) -> None:
         """Close connections. Can be called at any time, and more than once."""

@@ -18,7 +18,7 @@ _DRIVERS = ("postgresql", "sqlite")
 
 
 class DatabaseChanges:
-    """Implements PendingChanges with SQLAlchemy. It has one connection at most. Not thread-safe.
+    """Implements PendingChanges with SQLAlchemy. Opens at most one connection. Not thread-safe.
 
     Args:
         dsn: the database's URL in SQLAlchemy's form, such as `postgresql+psycopg://user@host/database`.
@@ -39,7 +39,7 @@ class DatabaseChanges:
         """Check that the database has the tables.
 
         Raises:
-            InvalidValue: it has not.
+            InvalidValue: a table is missing.
             OutboxUnavailable: the database does not answer.
         """
         with self._transaction() as connection:

@@ -1,4 +1,4 @@
-"""Finds the position in a partition of due records, and what was sent behind it."""
+"""Finds the newest position in a partition of due records, and what was sent after it."""
 
 from collections.abc import Sequence
 

@@ -35,12 +35,12 @@ class OwnerCalls:
         return future
 
     def open(self) -> None:
-        """The partition has an owner in this process."""
+        """Accept functions: the partition has an owner in this process."""
         with self._lock:
             self._open = True
 
     def close(self) -> None:
-        """The term has ended: functions that were not run get NotOwner."""
+        """Accept no more functions, because the term has ended. Those that were not run get NotOwner."""
         with self._lock:
             self._open = False
             waiting = list(self._queue)

@@ -1,6 +1,6 @@
 """The records of the topic of due schedules, and what a new owner of a partition learns from them.
 
-A transaction has the records of one or more ticks, and behind them the position. So if a transaction was committed only
+A transaction has the records of one or more ticks, and after them the position. So if a transaction was committed only
 in part, there are due records behind the newest position. A new owner begins at this position, and passes over the
 records whose ids are there.
 
@@ -188,7 +188,7 @@ class DueLogReader:
 
     Attributes:
         position: the newest one; None if no position was read.
-        sent_ids: the ids of the records behind it, which are not produced again.
+        sent_ids: the ids of the records after it, which are not produced again.
         sent_upto_ms: the newest tick of these records; -1 without one. All earlier ticks are complete, because a
             transaction has the records of its ticks in order.
         newest_missed: the offset of the newest record of the type `missed`; None if there is none.
