@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, schedules: Schedules) -> int:
     with _open(args.file or args.crontab) as file:
         lines = run.read_json(file) if args.crontab is None else run.read_crontab(file)
         if args.dry_run:
-            run.print(lines)
+            run.show(lines)
         else:
             run.write(schedules, lines)
     if args.prune:
@@ -187,7 +187,7 @@ class _Import:
                     note(f"clocksvc schedules: {until}, others may be. It is safe to import all again")
                 raise
 
-    def print(self, lines: Iterator[_Line]) -> None:
+    def show(self, lines: Iterator[_Line]) -> None:
         """Print schedules as JSON, and write nothing."""
         for line in lines:
             schedule_id, fields = line.item

@@ -78,10 +78,26 @@ def received(broker: ValkeyServer) -> int:
         return int(client.hlen("unacked"))
 
 
+def test_the_connection_is_lost_during_a_round(
+    programs: HeartbeatPrograms, broker: ValkeyServer, silent_kafka: socket.socket
+) -> None:
+    """The round waits for Kafka meanwhile. The worker does not acknowledge its message, and keeps running."""
+    worker = programs.worker()
+    send(programs)
+    eventually(lambda: received(broker) == 1, what="the worker to have the message")
+    for _ in range(3):  # the round tries to connect again and again
+        silent_kafka.accept()[0].close()
+    with redis.Redis.from_url(broker.url) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    eventually(lambda: "before a message was acknowledged" in worker.log_since_start(), within=20)
+
+    assert worker.running
+
+
 def test_the_broker_dies_during_a_round(
     programs: HeartbeatPrograms, broker: ValkeyServer, silent_kafka: socket.socket
 ) -> None:
-    """The round waits for Kafka meanwhile. The worker keeps running, takes the next messages, and stops on SIGTERM."""
+    """The worker keeps running, takes the next messages, and stops on SIGTERM."""
     worker = programs.worker()
     send(programs)
     eventually(lambda: received(broker) == 1, what="the worker to have the message")
@@ -90,7 +106,7 @@ def test_the_broker_dies_during_a_round(
     eventually(lambda: "Cannot connect" in worker.log_since_start(), within=20)
     broker.start()
     broker.wait_ready()
-    eventually(lambda: "before a message was acknowledged" in worker.log_since_start(), within=20)
+    eventually(lambda: worker.log_since_start().count("Connected to redis") == 2, within=20)
     for _ in range(2):
         before = failed(programs)
         send(programs)
