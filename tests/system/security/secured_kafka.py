@@ -87,7 +87,7 @@ class SecuredKafka(KafkaServer):
 
     @cached_property
     def _admin(self) -> Any:  # kept: a late response to a closed client is an error
-        return AdminClient({"bootstrap.servers": self.bootstrap})
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
 
 def _binding(acl: KafkaAcl) -> AclBinding:

@@ -151,7 +151,7 @@ def test_kafka_answers_and_restarts_on_its_data() -> None:
 
 def test_kafka_creates_no_topic_by_itself(bootstrap: str, key_prefix: str) -> None:
     """No request creates a missing topic."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "allow.auto.create.topics": True})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "allow.auto.create.topics": True})
     admin.list_topics(key_prefix, timeout=30)
     assert key_prefix not in admin.list_topics(timeout=30).topics
 
@@ -232,6 +232,6 @@ def test_waiting_for_what_was_not_started_is_refused() -> None:
 
 def test_the_shared_fixtures_give_addresses(bootstrap: str, redis_url: str) -> None:
     """Servers answer at `bootstrap` and `redis_url`."""
-    assert AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=30).brokers
+    assert AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=30).brokers
     with redis.Redis.from_url(redis_url) as client:
         assert client.ping()
