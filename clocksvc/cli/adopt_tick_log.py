@@ -16,9 +16,9 @@ from clocksvc.clock.log_state import LogState, read_log_state
 from clocksvc.clock.logs import LOGS
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.errors import StoreMismatch, UnreadableRecord
+from clocksvc.interfaces.tick_log import TickLog, no_keep_alive
 
 if TYPE_CHECKING:
-    from clocksvc.interfaces.tick_log import TickLog
     from clocksvc.settings import Settings
 
 REDIS_BEFORE = "--redis-before"
@@ -85,9 +85,9 @@ def adopt_tick_log(settings: "Settings", redis_before: str | None, *, as_json: b
     return 0
 
 
-def _read_state(ticklog: "TickLog") -> LogState:
-    first, end = ticklog.stable_bounds(_no_keep_alive)
-    return read_log_state(first, end, lambda start, upto: ticklog.read(start, upto, _no_keep_alive))
+def _read_state(ticklog: TickLog) -> LogState:
+    first, end = ticklog.stable_bounds(no_keep_alive)
+    return read_log_state(first, end, lambda start, upto: ticklog.read(start, upto, no_keep_alive))
 
 
 def _must_adopt(log: int, owner: LogOwner, prefix: str, mark: StoreMark | None) -> bool:
@@ -167,8 +167,4 @@ def _record(message: Message) -> Record | None:
     """Return the record of a clock; None if this version can't read it."""
     with suppress(UnreadableRecord):
         return decode_message(message)
-    return None
-
-
-def _no_keep_alive() -> None:
     return None

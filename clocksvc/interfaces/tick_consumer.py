@@ -14,7 +14,7 @@ from clocksvc.clock.log_state import read_log_state
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.checkpoints import Checkpoint
-from clocksvc.interfaces.tick_log import KeepAlive, TickLog
+from clocksvc.interfaces.tick_log import KeepAlive, TickLog, no_keep_alive
 
 
 class TickWithOffset(NamedTuple):
@@ -145,11 +145,7 @@ MAX_CLOCK_SKEW_MS = 3_600_000
 
 def offset_before(log: TickLog, at_ms: int) -> int:
     """Return an offset before all ticks that are later than `at_ms`, because no tick is in the log before its time."""
-    return log.offset_at(max(0, at_ms - MAX_CLOCK_SKEW_MS), _no_keep_alive)
-
-
-def _no_keep_alive() -> None:
-    return None
+    return log.offset_at(max(0, at_ms - MAX_CLOCK_SKEW_MS), no_keep_alive)
 
 
 def read_last_tick(log: TickLog, clock: str, keep_alive: KeepAlive) -> LastTick:

@@ -17,6 +17,10 @@ from clocksvc.clock.log_record import LogEntry, Message
 KeepAlive = Callable[[], None]
 
 
+def no_keep_alive() -> None:
+    """The KeepAlive of a caller that has nothing to do while a method waits."""
+
+
 class LogBounds(NamedTuple):
     """The offsets of a log: the first one that is kept, and the one after the last. They are equal if it is empty."""
 

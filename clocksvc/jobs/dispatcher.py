@@ -30,6 +30,7 @@ from clocksvc.interfaces.checkpoints import OWN_KEY, Checkpoint, Checkpoints
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.task_queue import DueTask, TaskQueue
 from clocksvc.interfaces.tick_consumer import LastTick, TickConsumer, TickWithOffset
+from clocksvc.interfaces.tick_log import no_keep_alive
 from clocksvc.interfaces.time import Time
 from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.due_tasks import Occurrence, due_tasks
@@ -230,7 +231,7 @@ class TaskDispatcher:
 
     def _read_last_tick(self) -> LastTick:
         """Check that the tick log belongs to this installation, before a checkpoint is changed or a task is sent."""
-        last = self._consumer.last_tick(_no_keep_alive)
+        last = self._consumer.last_tick(no_keep_alive)
         if last.owner is not None:
             self._check_owner(last.owner)
         self._checked_end = last.end
@@ -258,7 +259,7 @@ class TaskDispatcher:
         if self._time.monotonic() < self._check_at:
             return
         if self._owner is not None:
-            self._owner.check(self._checkpoints.read(_no_keep_alive))
+            self._owner.check(self._checkpoints.read(no_keep_alive))
         self._check_at = self._time.monotonic() + STANDBY_CHECK_S
         if not self._standby:
             logger.info("another process dispatches", extra=self._extra())
@@ -272,7 +273,7 @@ class TaskDispatcher:
 
     def _start_assignment(self, epoch: int) -> _Assignment:
         """Fence other processes, read the checkpoint, and register new or changed schedules."""
-        known = self._checkpoints.acquire(_no_keep_alive)
+        known = self._checkpoints.acquire(no_keep_alive)
         if self._owner is not None:
             self._owner.check(known)
         last = self._read_last_tick()
@@ -311,7 +312,7 @@ class TaskDispatcher:
                 changes[schedule.name] = replace(registered, task=schedule.task)
             since_ms[schedule.name] = registered.at_ms
         if changes:
-            self._checkpoints.commit(changes, _no_keep_alive)
+            self._checkpoints.commit(changes, no_keep_alive)
         assignment = _Assignment(epoch, since_ms, checkpoint, last.at_ms or 0)
         if checkpoint is not None:
             self._seek(assignment, _Start.TIME if checkpoint.offset is None else _Start.OFFSET)
@@ -430,13 +431,9 @@ class TaskDispatcher:
 
     def _commit(self, assignment: _Assignment) -> None:
         if assignment.uncommitted and assignment.checkpoint is not None:
-            self._checkpoints.commit({OWN_KEY: assignment.checkpoint}, _no_keep_alive)
+            self._checkpoints.commit({OWN_KEY: assignment.checkpoint}, no_keep_alive)
             assignment.uncommitted = 0
             self._observer.checkpoint(assignment.checkpoint.at_ms)
 
     def _extra(self, **details: object) -> dict[str, object]:
         return {"clock": self._clock, "dispatcher": self._name, **details}
-
-
-def _no_keep_alive() -> None:
-    return None

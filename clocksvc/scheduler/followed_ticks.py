@@ -15,7 +15,7 @@ from clocksvc.clock.logs import group_by_log, log_of
 from clocksvc.errors import ClocksvcError, StoreMismatch, TickLogUnavailable, Unavailable, UnreadableRecord
 from clocksvc.interfaces.log_follower import LogFollower
 from clocksvc.interfaces.tick_consumer import TickDecoder, TickWithOffset
-from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.tick_log import TickLog, no_keep_alive
 from clocksvc.interfaces.time import Time
 from clocksvc.runtime.backoff import CONNECTION, Backoff
 from clocksvc.runtime.repeated_lines import RepeatedLines, without_numbers
@@ -254,8 +254,8 @@ class FollowedTicks:
             with log.reading:
                 for known in log.clocks.values():
                     known.older.reset()
-                first, end = log.reader.stable_bounds(_no_keep_alive)
-                state = read_log_state(first, end, partial(log.reader.read, keep_alive=_no_keep_alive))
+                first, end = log.reader.stable_bounds(no_keep_alive)
+                state = read_log_state(first, end, partial(log.reader.read, keep_alive=no_keep_alive))
             if state.owner is not None and not self._confirmed(log, state.owner):
                 return
             self._follower.start(log.number, end)
@@ -319,7 +319,3 @@ def _usable(log: _Log, known: _Clock) -> int:
 def _wake(known: _Clock) -> None:
     for wake in list(known.subscribers):
         wake()
-
-
-def _no_keep_alive() -> None:
-    return None

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from typing import NamedTuple, TypeVar
 
 from clocksvc.interfaces.tick_consumer import TickDecoder, TickWithOffset, offset_before
-from clocksvc.interfaces.tick_log import TickLog
+from clocksvc.interfaces.tick_log import TickLog, no_keep_alive
 
 CHUNK = 2_000
 """How many offsets are read at a time. A tick takes up to two of them, and other clocks' records are between them."""
@@ -79,7 +79,7 @@ class OlderTicks:
         ticks = self._read_from(offset_before(self._log, at_ms) if known is None else known, at_ms, end)
         if known is None and not (ticks and _follows(ticks[0], at_ms)):
             # A broker's clock was more than an hour behind, or the log has no tick from there on.
-            ticks = self._read_from(self._log.stable_bounds(_no_keep_alive).first, at_ms, end)
+            ticks = self._read_from(self._log.stable_bounds(no_keep_alive).first, at_ms, end)
         if not ticks or _time(ticks[-1]) <= at_ms:
             return None
         chunk = _Chunk(at_ms, ticks)
@@ -92,7 +92,7 @@ class OlderTicks:
         self._decoder.reset()
         while offset < end and not (ticks and _time(ticks[-1]) > at_ms):
             upto = min(end, offset + CHUNK)
-            found = (self._decoder.decode(*entry) for entry in self._log.read(offset, upto, keep_alive=_no_keep_alive))
+            found = (self._decoder.decode(*entry) for entry in self._log.read(offset, upto, keep_alive=no_keep_alive))
             ticks = [*ticks[-1:], *(one for one in found if one is not None)]
             offset = upto
         return ticks
@@ -113,7 +113,3 @@ def _follows(found: TickWithOffset, at_ms: int) -> bool:
     """True if no tick after `at_ms` can be before this one."""
     previous_ms = found.tick.previous_ms
     return found.tick.at_ms <= at_ms or previous_ms is None or previous_ms <= at_ms
-
-
-def _no_keep_alive() -> None:
-    return None
