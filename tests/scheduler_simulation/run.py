@@ -1,10 +1,7 @@
 """One seed: a storm of faults between any two steps, then a calm in which everything due must come out in time."""
 
-import logging
 import random
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -17,7 +14,8 @@ from tests.scheduler_simulation.sometimes import Path
 from tests.scheduler_simulation.world.environment import Environment
 from tests.scheduler_simulation.world.http_client import HttpClient
 from tests.scheduler_simulation.world.writers import KafkaWriter
-from tests.simulation.sometimes import LogLines
+from tests.simulation.fault_times import fault_times
+from tests.simulation.log_lines import LogLines
 from tests.simulation.world.scheduler import Scheduler
 
 STEPS = 900
@@ -71,7 +69,7 @@ class Simulation:
         """Storm and calm. Raises Failure."""
         try:
             with (
-                self._product_log(),
+                self._lines.attached(),
                 patch.object(backoff, "random", self._random),
                 patch.object(collector_pause, "gc", self._collector),
                 patch.object(collector_pause, "_pauses", 0),  # a killed replica does not end its pause
@@ -124,27 +122,13 @@ class Simulation:
 
     def _storm(self) -> None:
         self._phase = "storm"
-        due = self._plan()
+        due = fault_times(self.scheduler.rng, 60, STEPS, FAULTS)
         for step in range(STEPS):
-            for _ in range(due.get(step, 0)):
+            for _ in range(due[step]):
                 self._fault()
             if step % 200 == 0:
                 self.environment.store_copy = self.environment.store.copy_state()
             self._step()
-
-    def _plan(self) -> dict[int, int]:
-        """At which steps how many faults come: a few bursts, with short distances inside."""
-        rng, due, planned = self.scheduler.rng, Counter[int](), 0
-        for _ in range(rng.randrange(3, 8)):
-            step = rng.randrange(60, STEPS - 60)
-            for _ in range(rng.randrange(1, 5)):
-                due[step] += 1
-                planned += 1
-                step += rng.choice((0, 1, 3, 10, 25))
-        while planned < FAULTS:
-            due[rng.randrange(60, STEPS)] += 1
-            planned += 1
-        return due
 
     def _fault(self) -> None:
         fault = self.scheduler.rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
@@ -160,23 +144,6 @@ class Simulation:
             raise Violation(f"broken: {self._lines.errors[0]}")
 
     # -- results ------------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _product_log(self) -> Iterator[None]:
-        """Count the product's log lines. A line about an unexpected exception is a violation."""
-        logger = logging.getLogger("clocksvc")
-        before = (logger.level, logger.propagate, logging.root.manager.disable)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        logging.disable(logging.NOTSET)
-        logger.addHandler(self._lines)
-        try:
-            yield
-        finally:
-            logger.removeHandler(self._lines)
-            logger.setLevel(before[0])
-            logger.propagate = before[1]
-            logging.disable(before[2])
 
     def _count(self) -> None:
         environment, result = self.environment, self.result

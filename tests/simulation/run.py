@@ -1,15 +1,14 @@
 """One seed: a storm of faults between any two steps, a calm in which every clock must go on, a condition that lasts and
 must be named, and a calm again."""
 
-import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from clocksvc.errors import ClocksvcError
 from tests.simulation.calm import CALM_MS, Calm
+from tests.simulation.fault_times import fault_times
 from tests.simulation.faults.all_faults import choose
 from tests.simulation.faults.fault_context import FaultContext
 from tests.simulation.faults.process_faults import crash_leader
@@ -17,7 +16,8 @@ from tests.simulation.judge.judge import Judge
 from tests.simulation.judge.violation import Violation
 from tests.simulation.liveness import all_conditions
 from tests.simulation.liveness.expectation import Expectation
-from tests.simulation.sometimes import LogLines, Path, Sometimes
+from tests.simulation.log_lines import LogLines
+from tests.simulation.sometimes import Path, Sometimes
 from tests.simulation.world.clock_plan import HOLD_AFTER_MS
 from tests.simulation.world.environment import Environment
 from tests.simulation.world.processes import Processes
@@ -94,7 +94,7 @@ class Simulation:
     def run(self) -> Result:
         """Storm, calm, a condition in many seeds, calm. Raises Failure."""
         try:
-            with self._product_log():
+            with self._lines.attached():
                 self._warm_up()
                 self._storm()
                 self._wait_for_calm()
@@ -110,23 +110,6 @@ class Simulation:
             self._count()
             self.scheduler.end()
         return self.result
-
-    @contextmanager
-    def _product_log(self) -> Iterator[None]:
-        """Count the product's log lines. A line about an unexpected exception is a violation."""
-        logger = logging.getLogger("clocksvc")
-        before = (logger.level, logger.propagate, logging.root.manager.disable)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        logging.disable(logging.NOTSET)
-        logger.addHandler(self._lines)
-        try:
-            yield
-        finally:
-            logger.removeHandler(self._lines)
-            logger.setLevel(before[0])
-            logger.propagate = before[1]
-            logging.disable(before[2])
 
     def _write_backlogs(self) -> None:
         """Clocks that are far behind in the beginning."""
@@ -155,27 +138,13 @@ class Simulation:
     def _storm(self) -> None:
         self._phase = "storm"
         rng = self.scheduler.rng
-        due = self._plan()
+        due = fault_times(self.scheduler.rng, 40, self._steps, FAULTS)
         for step in range(self._steps):
-            for _ in range(due.get(step, 0)):
+            for _ in range(due[step]):
                 self._fault()
             if rng.random() < 0.006:
                 self.environment.access.take_snapshot()
             self._step()
-
-    def _plan(self) -> dict[int, int]:
-        """At which steps how many faults come: a few bursts, with short distances inside."""
-        rng, due, planned = self.scheduler.rng, Counter[int](), 0
-        for _ in range(rng.randrange(3, 8)):
-            step = rng.randrange(40, self._steps - 60)
-            for _ in range(rng.randrange(1, 5)):
-                due[step] += 1
-                planned += 1
-                step += rng.choice((0, 1, 3, 10, 25))
-        while planned < FAULTS:
-            due[rng.randrange(40, self._steps)] += 1
-            planned += 1
-        return dict(due)
 
     def _fault(self) -> None:
         fault = choose(self.scheduler.rng)

@@ -4,7 +4,6 @@ A promise that is never broken says little if the schedule that could break it n
 counted where the simulation sees it: in a call, in the log, or in a line of the product's log.
 """
 
-import logging
 from collections import Counter
 from enum import StrEnum
 
@@ -65,21 +64,3 @@ class Sometimes:
     def took(self, path: Path) -> None:
         """A path was taken."""
         self.counts[path.value] += 1
-
-
-class LogLines(logging.Handler):
-    """Counts the product's log lines by message, without formatting them.
-
-    Attributes:
-        errors: unexpected exceptions that the product has caught.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.counts: Counter[str] = Counter()
-        self.errors: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.counts[str(record.msg)] += 1
-        if record.levelno >= logging.ERROR and record.exc_info and "Injected" not in str(record.exc_info[0]):
-            self.errors.append(f"{record.msg}: {record.exc_info[1]!r}")
