@@ -1,15 +1,16 @@
 """The metrics of a relay of an outbox, and the HTTP server for them. The relay's own process exports them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from clocksvc.errors import InvalidValue
 from clocksvc.metrics.catalogue import Exporter, Metric
+from clocksvc.metrics.families import Families
+from clocksvc.metrics.readings import Reading
 from clocksvc.outbox.relay import RelayStats
 
 
@@ -42,23 +43,20 @@ class RelayCollector(Collector):
     def __init__(self, clock: str, relay: _Relay) -> None:
         self._clock, self._relay = clock, relay
 
-    def collect(self) -> Iterator[Family]:
+    def collect(self) -> Iterable[Family]:
         """Return all metrics. Does not block."""
-        stats = self._relay.stats
-        values: dict[Metric, dict[tuple[str, ...], float | None]] = {
-            RECORDS: {("put",): stats.puts, ("delete",): stats.deletes},
-            REJECTED: {(): stats.rejected},
-            ACTIVE: {(): float(stats.active)},
-            PENDING: {(): stats.pending},
-            OLDEST: {(): None if stats.oldest_ms is None else stats.oldest_ms / 1000},
-        }
-        for metric in OUTBOX_CATALOGUE:
-            make = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
-            family = make(metric.name, metric.help, labels=metric.labels)
-            for labels, value in values[metric].items():
-                if value is not None:
-                    family.add_metric([self._clock, *labels], value)
-            yield family
+        return Families(OUTBOX_CATALOGUE, _readings(self._clock, self._relay.stats)).collect()
+
+
+def _readings(clock: str, stats: RelayStats) -> Iterator[Reading]:
+    yield Reading(RECORDS, (clock, "put"), stats.puts)
+    yield Reading(RECORDS, (clock, "delete"), stats.deletes)
+    yield Reading(REJECTED, (clock,), stats.rejected)
+    yield Reading(ACTIVE, (clock,), float(stats.active))
+    if stats.pending is not None:
+        yield Reading(PENDING, (clock,), stats.pending)
+    if stats.oldest_ms is not None:
+        yield Reading(OLDEST, (clock,), stats.oldest_ms / 1000)
 
 
 def serve_metrics(collector: Collector, host: str, port: int) -> int:
