@@ -41,15 +41,7 @@ def create_scheduler_app(
     app = base_app("clocksvc scheduler", _DESCRIPTION, _TAGS, tokens, hosts, version)
     app.state.schedules = dict(access)
     router = APIRouter(tags=["probes"])
-    router.add_api_route(
-        "/livez",
-        probes.livez,
-        operation_id="live",
-        summary="Is the process alive?",
-        response_model=models.Probe,
-        responses=documented(problems.INVALID),
-        dependencies=[allow_parameters()],
-    )
+    router.include_router(probes.alive)
 
     @router.get(
         "/readyz",
