@@ -142,7 +142,7 @@ def test_a_record_that_is_too_large_is_named(outboxes: Outboxes) -> None:
 
 def test_records_that_can_not_be_read_are_not_written_yet(outboxes: Outboxes) -> None:
     """A broker that is killed can forget a commit before its marker is written. An abort would then end it."""
-    relay = outboxes.relay(timeout_s=2.0)
+    relay = outboxes.relay(timeout_s=5.0)
     relay.fence()
     relay.write({"s0": b"0"})
     partition = zlib.crc32(b"s0") % PARTITIONS
