@@ -6,7 +6,7 @@ transactions are safe.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Protocol, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -164,23 +164,13 @@ class Writer:
             RecordRejected, Fenced, OutcomeUnknown: see `TickLog.append`.
             The topic's `unavailable` error if the transaction failed before its commit.
         """
-        self._begin_use()
-        try:
-            self._begin()
+        with self._transaction(deadline):
             offsets = self._send(records, deadline).offsets
             if last is not None:
                 offsets += self._send([last], deadline).offsets
             if not shared:
                 self._check_contiguous(offsets, begin)
             acknowledged()
-            self._commit(deadline)
-        except _MustAbort as failure:
-            self._abort(deadline)
-            raise self._topic.unavailable(f"can't write to the {self._topic}: {failure}") from failure
-        except (OffsetGap, RecordRejected):
-            self._abort(deadline)
-            raise
-        self.usable = True
         return offsets
 
     def append_to_partitions(
@@ -194,18 +184,8 @@ class Writer:
         Returns:
             By partition, the offset after the last of these records.
         """
-        self._begin_use()
-        try:
-            self._begin()
+        with self._transaction(deadline):
             sent = self._send([one for _, one in records], deadline, [partition for partition, _ in records])
-            self._commit(deadline)
-        except _MustAbort as failure:
-            self._abort(deadline)
-            raise self._topic.unavailable(f"can't write to the {self._topic}: {failure}") from failure
-        except RecordRejected:
-            self._abort(deadline)
-            raise
-        self.usable = True
         return sent.ends
 
     def end_hanging(self, filler: Record, deadline: SlicedDeadline) -> int:
@@ -233,6 +213,22 @@ class Writer:
         self.usable = False
         with suppress(KafkaException):
             self._producer.purge(blocking=False)
+
+    @contextmanager
+    def _transaction(self, deadline: SlicedDeadline) -> Iterator[None]:
+        """Commit what the block sends, or abort it if the block fails. The writer is usable after a commit only."""
+        self._begin_use()
+        try:
+            self._begin()
+            yield
+            self._commit(deadline)
+        except _MustAbort as failure:
+            self._abort(deadline)
+            raise self._topic.unavailable(f"can't write to the {self._topic}: {failure}") from failure
+        except (OffsetGap, RecordRejected):
+            self._abort(deadline)
+            raise
+        self.usable = True
 
     def _begin_use(self) -> None:
         if not self.usable:
