@@ -43,7 +43,7 @@ def test_many_clocks_are_served_at_a_healthy_redis(connection: RedisConnection, 
     server = RedisStoreServer(connection, key_prefix)
     names = [f"clock-{number}" for number in range(clocks)]
     server.store(names[0]).now_ms()  # an unreachable Redis is another failure
-    all_at_once = threading.Barrier(clocks + LOGS + 1)
+    notices, all_at_once = server.notices(names), threading.Barrier(clocks + LOGS + 1)
 
     def run(call: Callable[..., object], *arguments: float) -> object:
         all_at_once.wait(60)
@@ -53,8 +53,9 @@ def test_many_clocks_are_served_at_a_healthy_redis(connection: RedisConnection, 
         waits: list[Future[object]] = [
             threads.submit(run, server.leases(log).wait_for_notification, WAIT_S) for log in range(LOGS)
         ]
-        waits.append(threads.submit(run, server.notices(names).read, WAIT_S))
+        waits.append(threads.submit(run, notices.read, WAIT_S))
         waits += [threads.submit(run, server.store(name).snapshot) for name in names]
+    notices.close()
 
     client: Any = connection.client()
     assert errors(waits) == []
