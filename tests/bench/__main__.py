@@ -1,14 +1,14 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
 `python -m tests.bench reporter latency leader backlog loop scrape` runs a part of it; `subscribers`, `takeover`,
-`jobs`, `sizing`, `table`, `consumer`, `consumer-size`, `schedules`, `drift` and `drift-outages`, which take minutes,
-run only when they are named.
+`jobs`, `sizing`, `fleet`, `restore`, `table`, `consumer`, `consumer-size`, `schedules`, `drift` and `drift-outages`,
+which take minutes, run only when they are named.
 """
 
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from tests.bench import (
     bench_consumer,
     bench_consumer_size,
     bench_drift,
+    bench_fleet,
     bench_jobs,
     bench_latency,
     bench_leader,
     bench_loop,
     bench_reporter,
+    bench_restore,
     bench_schedules,
     bench_scrape,
     bench_sizing,
@@ -37,6 +39,8 @@ LONG = (
     "takeover",
     "jobs",
     "sizing",
+    "fleet",
+    "restore",
     "table",
     "consumer",
     "schedules",
@@ -55,7 +59,7 @@ def main(names: list[str]) -> int:
     )
     print("minimum / median / maximum; absolute times depend on the machine, ratios are what counts")
     with tempfile.TemporaryDirectory() as folder, KafkaServer() as kafka, ValkeyServer() as valkey:
-        benches: dict[str, Callable[[], list[Figure]]] = {
+        benches: dict[str, Callable[[], Iterable[Figure]]] = {
             "reporter": lambda: bench_reporter.run(kafka.bootstrap, valkey.url),
             "latency": lambda: bench_latency.run(Path(folder), kafka.bootstrap, valkey.url),
             "loop": lambda: bench_loop.run(Path(folder), kafka.bootstrap, valkey.url),
@@ -63,6 +67,8 @@ def main(names: list[str]) -> int:
             "takeover": lambda: bench_takeover.run(Path(folder), kafka.bootstrap, valkey.url),
             "jobs": lambda: bench_jobs.run(Path(folder), kafka.bootstrap, valkey.url),
             "sizing": lambda: bench_sizing.run(Path(folder), kafka, valkey.url),
+            "fleet": lambda: bench_fleet.run(Path(folder), kafka, valkey),
+            "restore": lambda: bench_restore.run(Path(folder), kafka.bootstrap, valkey.url),
             "table": lambda: bench_table.run(kafka.bootstrap),
             "consumer": lambda: bench_consumer.run(kafka.bootstrap),
             "consumer-size": lambda: bench_consumer_size.run(kafka.bootstrap, valkey.url),

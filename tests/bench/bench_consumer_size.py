@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from confluent_kafka import Producer
 
 from tests.bench.figures import Figure
+from tests.bench.process_load import connections
 from tests.system.installation import create_topic
 from tests.waiting import eventually
 
@@ -116,8 +117,8 @@ def _seen(imported: dict[str, int], buffered: int, records: int, bootstrap: str,
         "of librdkafka": kafka,
         "named": sorted(Counter(thread.name for thread in threading.enumerate()).items()),
         "rdk": sorted(Counter(name for name in names if name.startswith("rdk:")).items()),
-        "connections to Kafka": _connections(int(bootstrap.rpartition(":")[2])),
-        "connections to Redis": _connections(urlsplit(redis_url).port or 6379),
+        "connections to Kafka": connections(os.getpid(), int(bootstrap.rpartition(":")[2])),
+        "connections to Redis": connections(os.getpid(), urlsplit(redis_url).port or 6379),
         "buffered MiB": round(buffered / MIB, 1),
         "records": records,
         "MiB after the imports": imported["VmRSS"] // 1024,
@@ -130,14 +131,6 @@ def _status() -> dict[str, int]:
     """KiB by name."""
     found = re.findall(r"^(Vm\w+):\s+(\d+) kB", (PROC / "status").read_text(), re.MULTILINE)
     return {name: int(size) for name, size in found}
-
-
-def _connections(port: int) -> int:
-    """The number of this process's connections to a port."""
-    links = (os.readlink(fd) for fd in (PROC / "fd").iterdir() if fd.is_symlink() and os.path.lexists(fd))
-    own = {found[1] for link in links if (found := re.match(r"socket:\[(\d+)\]", link))}
-    rows = [line.split() for file in ("tcp", "tcp6") for line in (PROC / "net" / file).read_text().splitlines()[1:]]
-    return sum(row[9] in own and int(row[2].rpartition(":")[2], 16) == port for row in rows)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ docs/sizing.md has the formulas with these coefficients. The figures have no wan
 """
 
 import itertools
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.redis.keys import clock_key, log_key
 from tests.bench.bench_leader import Bench
 from tests.bench.figures import Figure
+from tests.bench.process_load import cpu_s, resident_mib
 from tests.bench.redis_load import WINDOW_S, watched
 from tests.system.installation import Installation, create_topic, wall_ms
 from tests.waiting import eventually
@@ -74,21 +74,11 @@ def _service(folder: Path, kafka: KafkaServer, redis_url: str, clocks: int) -> F
         for clock in named:
             eventually(lambda clock=clock: placed.state(clock)["time"], within=60, what="a tick")  # type: ignore[misc]
         pid = placed.processes["serve"].pid
-        began_s = _cpu_s(pid)
+        began_s = cpu_s(pid)
         threading.Event().wait(WINDOW_S)
-        used = (_cpu_s(pid) - began_s) / WINDOW_S
-        seen = f"{used:.1%} of one core, {_resident_mib(pid):.0f} MiB"
+        used = (cpu_s(pid) - began_s) / WINDOW_S
+        seen = f"{used:.1%} of one core, {resident_mib(pid):.0f} MiB"
     return Figure(f"a replica that leads {clocks} clock{'s' * (clocks > 1)} of 1 s, 16 partitions each", seen)
-
-
-def _cpu_s(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mib(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _resting(placed: Installation) -> Iterator[Figure]:

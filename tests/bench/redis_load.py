@@ -40,12 +40,12 @@ class Load:
         return Load(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
-def watched(redis_url: str) -> Load:
-    """The load of the next ten seconds."""
+def watched(redis_url: str, window_s: float = WINDOW_S) -> Load:
+    """The load of the next seconds. Blocks for this time."""
     with redis.Redis.from_url(redis_url) as client:
         client.set_response_callback("INFO", lambda answer: answer)
         before = _sight(client)
-        threading.Event().wait(WINDOW_S)
+        threading.Event().wait(window_s)
         after = _sight(client)
     grown = {name: value - before.get(name, 0) for name, value in after.items()}
     return Load(

@@ -84,6 +84,16 @@ def read_tick_log(bootstrap: str, topic: str, clock: str) -> list[TickWithOffset
     return [_parse_tick(wire, appended_ms) for kind, wire, appended_ms in records if kind == b"tick"]
 
 
+def read_all_ticks(bootstrap: str, topic: str, since_ms: int = 0) -> dict[str, list[TickWithOffset]]:
+    """The committed ticks of all clocks since a time of the brokers, by clock, in the order of their logs."""
+    ticks: dict[str, list[TickWithOffset]] = defaultdict(list)
+    for message in (message for log in range(LOGS) for message in _messages(bootstrap, topic, log, since_ms)):
+        if _type(message) == b"tick":
+            wire = json.loads(message.value() or b"null")
+            ticks[wire["clock"]].append(_parse_tick(wire, message.timestamp()[1]))
+    return ticks
+
+
 def read_controls(bootstrap: str, topic: str, clock: str) -> list[dict[str, Any]]:
     """Every committed control record of a clock that executes requests of operators, in the order of its log.
 
@@ -108,8 +118,8 @@ def _type(message: Message) -> Any:
     return dict(message.headers() or []).get("clocksvc-type")
 
 
-def _messages(bootstrap: str, topic: str, log: int) -> Iterator[Message]:
-    """The committed records of a log, up to its end."""
+def _messages(bootstrap: str, topic: str, log: int, since_ms: int = 0) -> Iterator[Message]:
+    """The committed records of a log since a time of the brokers, up to its end."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -120,7 +130,8 @@ def _messages(bootstrap: str, topic: str, log: int) -> Iterator[Message]:
             "enable.partition.eof": True,
         }
     )
-    consumer.assign([TopicPartition(topic, log, 0)])
+    begin = consumer.offsets_for_times([TopicPartition(topic, log, since_ms)], 10.0) if since_ms else None
+    consumer.assign(begin or [TopicPartition(topic, log, 0)])
     while True:
         message = consumer.poll(10.0)
         assert message is not None, "the end of the tick log did not come"
