@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from clocksvc.redis.notifications import Notifications
 from clocksvc.redis_url import RedisAddress
 
 RedisClient = Redis | RedisCluster
@@ -22,8 +23,9 @@ RedisClient = Redis | RedisCluster
 RESPONSE_TIMEOUT_S = 2.0
 """The limit for connecting, and for each response."""
 _HEALTH_CHECK_S = 30
-MAX_CALLS = 100
-"""The largest number of calls at a time, and so of their connections to each server. More threads wait for their turn.
+MAX_CALLS = 32
+"""The largest number of calls at a time, and so of their connections to each server. More threads wait for their turn:
+a server executes one command at a time, so more connections would not make them faster.
 
 redis-py's own limits are not used: its usual pool raises an error when all connections are in use. Its blocking pool
 can't be combined with Sentinel, and counts the connections of blocking commands, too.
@@ -35,8 +37,8 @@ _SHORTEST_BLOCK_S = 0.01
 class RedisConnection:
     """A pool of connections to one Redis, Sentinel's master or cluster, for any number of clocks and threads.
 
-    Creating it does not connect. The number of connections is at most MAX_CALLS, plus one for each thread that runs a
-    blocking command: one for each log that this process leads, and one or, in a cluster, 16 for notices.
+    Creating it does not connect. The number of connections is at most MAX_CALLS, plus one for each blocking command. A
+    process has one for the notifications of all its leaders and one for its notices; in a cluster one for each log.
     """
 
     def __init__(self, address: RedisAddress) -> None:
@@ -44,6 +46,7 @@ class RedisConnection:
         self._lock = threading.Lock()
         self._client: RedisClient | None = None
         self._calls = threading.BoundedSemaphore(MAX_CALLS)
+        self._notifications: dict[str, Notifications] = {}
 
     @property
     def is_cluster(self) -> bool:
@@ -75,8 +78,16 @@ class RedisConnection:
                     self._client = _client(self._address)
         return self._client
 
+    def notifications(self, key: str) -> Notifications:
+        """Return what waits for elements of a list: the same object for all lists that one command can read."""
+        group = key if self.is_cluster else ""
+        with self._lock:
+            return self._notifications.setdefault(group, Notifications(self.client))
+
     def close(self) -> None:
         """Close all connections. The connection must not be used afterwards."""
+        for notifications in self._notifications.values():
+            notifications.close()
         if self._client is not None:
             self._client.close()
 

@@ -4,28 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clocksvc.clock.log_owner import StoreMark
-from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
-from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import lease_encoding as wire
 from clocksvc.redis import scripts
-from clocksvc.redis.connection import RedisConnection, blocking_slices
+from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.errors import translated
 from clocksvc.redis.scripts import Argument, Script, Scripts
 
 
 class RedisLeases:
-    """`Leases` of one log.
-
-    A wait for a notification is a series of blocking commands, each shorter than the connection's timeout. So it
-    detects a lost server in time.
-    """
+    """`Leases` of one log. All leaders of a process wait for their notifications with one blocking command."""
 
     def __init__(self, connection: RedisConnection, prefix: str, log: int) -> None:
         self._connection = connection
         self._scripts = Scripts(prefix, log)
         self._notification = self._scripts.key("notification")
-        self._monotonic = SystemTime().monotonic
+        self._notifications = connection.notifications(self._notification)
 
     def read_lease(self) -> LeaseReading:
         return wire.read_lease_reading(self._call(scripts.READ_LEASE))
@@ -44,6 +38,7 @@ class RedisLeases:
         return bool(self._call(scripts.ADOPT, (wire.mark_argument(mark),)))
 
     def release(self, token: str) -> None:
+        self._notifications.forget(self._notification)
         self._call(scripts.RELEASE_LEASE, (token,))
 
     def announce(self, announcement: Announcement, ttl_ms: int, configs: Mapping[str, str]) -> bool:
@@ -60,24 +55,7 @@ class RedisLeases:
         return wire.read_round_reading(clocks, answer)
 
     def wait_for_notification(self, timeout_s: float) -> bool:
-        try:
-            return self._pop_notification(timeout_s)
-        except StoreUnavailable as error:
-            if "WRONGTYPE" not in str(error.__cause__):
-                raise
-            # A consumer, which can create this key, has created it with another type.
-            with translated(), self._connection.calling() as redis:
-                redis.delete(self._notification)
-            return False
-
-    def _pop_notification(self, timeout_s: float) -> bool:
-        if timeout_s <= 0:
-            with translated(), self._connection.calling() as redis:
-                return bool(redis.lpop(self._notification))
-        with translated():
-            redis = self._connection.client()
-            slices = blocking_slices(timeout_s, self._monotonic)
-            return any(redis.blpop([self._notification], timeout=block_s) for block_s in slices)
+        return self._notifications.wait(self._notification, timeout_s)
 
     def notify(self) -> None:
         self._call(scripts.NOTIFY)
