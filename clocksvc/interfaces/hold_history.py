@@ -49,6 +49,25 @@ class NoLeaderGap:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusUpdate:
+    """A leader's new status of one clock. It is also what the history gets.
+
+    A change with the reason of the change before it replaces the partitions and the detail of that one.
+
+    Attributes:
+        status: JSON, for readers.
+        changes: oldest first; the last one is the present hold. If another leader has published a status after a
+            change, the change is not added, unless it is the last one.
+        gap: is noted if no leader published a status for too long before the first change. A hold counts as published
+            for the TTL of its last status, because readers see it as long.
+    """
+
+    status: str
+    changes: Sequence[HoldChange] = ()
+    gap: NoLeaderGap | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeptChange:
     """A change as the history keeps it. Times are the store's, in ms.
 
@@ -94,30 +113,7 @@ class HoldHistory:
 
 
 class HoldHistoryStore(Protocol):
-    """The leader's status and the history of holds of one clock."""
-
-    def publish_status(
-        self,
-        token: str,
-        leader_status: str,
-        ttl_ms: int,
-        changes: Sequence[HoldChange] = (),
-        gap: NoLeaderGap | None = None,
-    ) -> None:
-        """Write the leader's status for readers, and add to the history.
-
-        A change with the reason of the change before it replaces the partitions and the detail of that one.
-
-        Args:
-            leader_status: JSON. It is dropped after `ttl_ms`.
-            changes: oldest first; the last one is the present hold. If another leader has published a status after a
-                change, the change is not added, unless it is the last one.
-            gap: is noted if no leader published a status for too long before the first change. A hold counts as
-                published for `ttl_ms` after its last status, because readers see it as long.
-
-        Raises:
-            LeaseLost: the token does not have the lease of the clock's log.
-        """
+    """The history of holds of one clock. Leaders write it with `Leases.publish_statuses`."""
 
     def hold_history(self, before_ms: int | None, limit: int) -> HoldHistory:
         """Return the newest holds that began before a time; with None, the newest ones. `limit` is at least 1."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.request import Request
+from clocksvc.interfaces.hold_history import StatusUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class ProgressReading:
         unknown_seen_ms: store time of the last report of a partition that is not on the roster; 0 if there was none.
         create_time_seen_ms: store time of the last report that contains a record with the timestamp type CreateTime; 0
             if there was none.
+        out_of_orderness_ms: the clock's parameter, as it is in the store.
+        restoring: True while the clock's stream in the store lacks older ticks, which must be restored.
         requests: waiting requests that have not expired, and requests that an earlier leader read without writing a
             result.
     """
@@ -83,6 +86,8 @@ class ProgressReading:
     boundary_crossed_at_ms: int | None
     unknown_seen_ms: int
     create_time_seen_ms: int = 0
+    out_of_orderness_ms: int = 0
+    restoring: bool = False
     requests: tuple[Request, ...] = ()
 
 
@@ -147,6 +152,17 @@ class Leases(Protocol):
 
     def read_round(self, token: str, ttl_ms: int, clocks: Sequence[str]) -> RoundReading:
         """Read what a round needs, and renew the lease for `ttl_ms`. Requests that were read can't be cancelled.
+
+        Raises:
+            LeaseLost: the token does not have the lease.
+        """
+
+    def publish_statuses(self, token: str, updates: Mapping[str, StatusUpdate], ttl_ms: int) -> None:
+        """Write the leader's status of some clocks of the log for readers, and add to their histories of holds.
+
+        Args:
+            updates: by clock.
+            ttl_ms: a status is dropped after this time.
 
         Raises:
             LeaseLost: the token does not have the lease.

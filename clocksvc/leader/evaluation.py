@@ -109,7 +109,7 @@ def _due(clock: ClockTerm, inputs: HoldInputs, due: range, now: float) -> Evalua
         return Evaluation(inputs, due_ticks=count, begins_catch_up=True, wait_s=0.0)
     on_time_from_ms = inputs.now_ms - on_time_ms(clock.spec, inputs.out_of_orderness_ms)
     allowed = within_pace(due, pace, now - clock.paced_at, on_time_from_ms)
-    wait_s = 0.0 if allowed or pace is None else min(IDLE_S, max(0.001, clock.paced_at + pace_step_s(pace) - now))
+    wait_s = IDLE_S if allowed or pace is None else min(IDLE_S, max(0.001, clock.paced_at + pace_step_s(pace) - now))
     return Evaluation(inputs, allowed, due_ticks=count, wait_s=wait_s)
 
 

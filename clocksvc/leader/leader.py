@@ -5,7 +5,6 @@ errors don't delay another log.
 """
 
 import logging
-from collections.abc import Iterable
 from contextlib import suppress
 from enum import StrEnum
 
@@ -37,6 +36,11 @@ from clocksvc.leader.term import Term, Trouble
 from clocksvc.runtime.repeated_lines import RepeatedLines, without_numbers
 
 logger = logging.getLogger("clocksvc.leader")
+
+GATHER_PER_CLOCK_S = 0.001
+GATHER_AT_MOST_S = 0.1
+"""How long a leader waits after a step with ticks before a notification begins the next step: so long for each clock of
+the log, but at most GATHER_AT_MOST_S."""
 
 _HOLDS: dict[type[ClocksvcError], Reason] = {
     StoreUnavailable: Reason.STORE_UNAVAILABLE,
@@ -76,15 +80,13 @@ class Leader:
         self._started_ms = parts.time.now_ms()
         self._troubles = {name: Trouble() for name in parts.specs}
         self._snapshots = Trouble()
-        self._statuses = {
-            name: StatusPublisher(spec, parts.stores[name], parts.time, self._started_ms)
-            for name, spec in parts.specs.items()
-        }
+        self._statuses = StatusPublisher(parts.specs, parts.leases, parts.time, self._started_ms)
         self._term: Term | None = None
         self._restoration = Restoration()
         self._last_error: ClocksvcError | None = None
         self._warned = False
         self._retry_at = float("-inf")
+        self._ticked_at = float("-inf")
         self.phase = Phase.STANDBY
         self.store_trouble: str | None = None
 
@@ -108,6 +110,18 @@ class Leader:
             return self._stuck(error)
         except ClocksvcError as error:
             return self._failed(error)
+
+    def gather_s(self) -> float:
+        """Return how long the next step must wait after a notification, so that clocks that are due together share it.
+
+        The first tick of a boundary is emitted at once. If the last step has just emitted ticks, further clocks of the
+        log are probably about to reach the same boundary.
+        """
+        clocks = len(self._parts.specs)
+        if self._term is None or clocks == 1:
+            return 0.0
+        gather_s = min(GATHER_AT_MOST_S, clocks * GATHER_PER_CLOCK_S)
+        return max(0.0, self._ticked_at + gather_s - self._parts.time.monotonic())
 
     def start_over(self) -> None:
         """Discard everything that the leader knows, release the lease, and start again after a back-off."""
@@ -165,9 +179,10 @@ class Leader:
         if self._warned:
             _repeated_lines.clear()
         self._last_error, self._warned = None, False
-        _invalidate(self._statuses[name] for name in result.prepared)
-        for name, hold in result.holds.items():
-            self._statuses[name].publish(term.token, hold, result.due_ticks.get(name))
+        if result.ticked:
+            self._ticked_at = self._parts.time.monotonic()
+        self._statuses.invalidate(result.prepared)
+        self._statuses.publish(term.token, result.holds, result.due_ticks)
         announced = result.reading.announcements
         if term.ready_before is None:
             term.ready_before = {one.replica: one.ready_ms for one in announced}
@@ -262,17 +277,14 @@ class Leader:
         """Publish a hold of all clocks of the log."""
         token = self._lease.token
         if token is not None:
-            for status in self._statuses.values():
-                status.note(hold)  # of all clocks, before the store may fail for the first one
-            for status in self._statuses.values():
-                status.publish(token, hold)
+            self._statuses.publish(token, dict.fromkeys(self._parts.specs, hold))
 
     def _enter(self, phase: Phase) -> None:
         if (phase is Phase.LEADING) != (self.phase is Phase.LEADING):
             self._observer.leading(self._parts.log, phase is Phase.LEADING)
         if phase is not Phase.LEADING:
             self._term = None
-            _invalidate(self._statuses.values())
+            self._statuses.invalidate()
         self.phase = phase
         self._retry_at = float("-inf")
 
@@ -284,8 +296,3 @@ class Leader:
 
     def _extra(self, **details: object) -> dict[str, object]:
         return {"log": self._parts.log, **details}
-
-
-def _invalidate(statuses: Iterable[StatusPublisher]) -> None:
-    for status in statuses:
-        status.invalidate()

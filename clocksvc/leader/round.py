@@ -24,7 +24,7 @@ from clocksvc.errors import ChainBroken, StoreMismatch, UnreadableRecord
 from clocksvc.interfaces.leases import ProgressReading, RoundReading
 from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.interfaces.tick_log import KeepAlive
-from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
+from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.evaluation import IDLE_S, Evaluation, Moment, evaluate_clock
 from clocksvc.leader.lease import LEASE_MS
@@ -59,6 +59,7 @@ class RoundResult:
         holds: the hold of each clock that was evaluated, if it is visible to readers; None for a clock that ticks, or
             whose hold is not visible.
         due_ticks: how many ticks of each evaluated clock are still due after the round; None if this is not known.
+        ticked: True if the round has emitted ticks.
         prepared: the clocks whose part of the store was written again. It may have lost the leader's status, too.
         reading: what the round read.
     """
@@ -66,6 +67,7 @@ class RoundResult:
     wait_s: float
     holds: Mapping[str, Hold | None]
     due_ticks: Mapping[str, int | None]
+    ticked: bool
     prepared: frozenset[str]
     reading: RoundReading
 
@@ -77,7 +79,8 @@ class _Work:
     Attributes:
         progress: what was read of the clock; None if the store has lost it.
         inputs, due: the evaluation and the due boundaries of a clock that ticks in this round.
-        wants_metadata: True if the round must read the metadata of the clock's topics.
+        evaluated: True if the clock was evaluated, with or without due boundaries.
+        wants_metadata: True if the round must read the metadata of the clock's topics, also without due boundaries.
         roster: the merged roster, once metadata are read.
         batch: the requests that the round handles.
         control: the control record that changes the clock's state.
@@ -87,10 +90,15 @@ class _Work:
     progress: ProgressReading | None
     inputs: HoldInputs | None = None
     due: range = range(0)
+    evaluated: bool = False
     wants_metadata: bool = False
     roster: Roster | None = None
     batch: RequestBatch | None = None
     control: Record | None = None
+
+    def only_evaluated(self) -> bool:
+        """True if there is nothing to commit or to write."""
+        return self.evaluated and not self.due and self.roster is None
 
 
 class Round:
@@ -113,7 +121,7 @@ class Round:
         self._due_ticks: dict[str, int | None] = {}
         self._prepared: set[str] = set()
         self._preparing = 0
-        self._types: Mapping[str, TimestampType] | None = None
+        self._ticked = False
         self._wait_s = IDLE_S
 
     def run(self) -> RoundResult:
@@ -123,19 +131,22 @@ class Round:
             ClocksvcError: as store, tick log and topics raise it. The next round, or the next leader, continues safely.
         """
         self._write_mark()
+        self._refresh_timestamp_types()
         works = [work for name, clock in self._term.clocks.items() if (work := self._plan(name, clock)) is not None]
-        self._refresh_metadata([work for work in works if work.wants_metadata])
+        self._refresh_metadata(works)
         for work in works:
             if work.roster is not None:
                 self._adopt_metadata(work, work.roster)
-        self._commit(works)
+        self._commit([work for work in works if not work.only_evaluated()])
         if self._term.log.since_snapshot >= _SNAPSHOT_AFTER and self._moment.monotonic >= self._term.snapshots.retry_at:
             append_snapshot(self._parts, self._term, self._keep_alive)
         if self._restoration.is_due(self._moment.monotonic):
             self._restoration.advance(self._parts, self._term, self._keep_alive)
             self._wait_s = 0.0
         self._check_usable()
-        return RoundResult(self._wait_s, self._holds, self._due_ticks, frozenset(self._prepared), self._reading)
+        return RoundResult(
+            self._wait_s, self._holds, self._due_ticks, self._ticked, frozenset(self._prepared), self._reading
+        )
 
     def _write_mark(self) -> None:
         """Mark the store for this log before the log's content goes to the store, and whenever it has lost the mark."""
@@ -168,22 +179,21 @@ class Round:
             work.batch = apply_requests(clock, progress.requests, self._reading.now_ms, self._moment.leader_now_ms)
             if work.batch.accepted:
                 work.control = work.batch.record(name)
-        elif self._parameters_due(clock, progress):
+        elif self._parameters_outdated(clock, progress):
             with self._isolated(clock):
                 self._write_parameters(clock, progress)
-                if clock.store.bounds().restoring and not self._restoration.includes(name):
-                    # The store failed over to a state from before the end of a restoration.
-                    self._restoration.add(name)
-        elif self._metadata_due(clock, progress):
-            work.wants_metadata = True
         else:
+            if progress.restoring and clock.truncated is None and not self._restoration.includes(name):
+                # The store failed over to a state from before the end of a restoration.
+                self._restoration.add(name)
+            work.wants_metadata = self._metadata_age_s(clock) >= self._metadata_every_s(clock, progress)
             self._evaluate(work, progress)
-            return work if work.due else None
+            return work
         self._wait_s = 0.0
         return work
 
     def _evaluate(self, work: _Work, progress: ProgressReading) -> None:
-        clock = work.clock
+        clock, work.evaluated = work.clock, True
         evaluation = evaluate_clock(clock, progress, self._moment, self._parts.leases)
         self._wait_s = min(self._wait_s, evaluation.wait_s)
         self._due_ticks[clock.spec.name] = evaluation.due_ticks
@@ -191,33 +201,51 @@ class Round:
         if evaluation.begins_catch_up:
             _log_catch_up(clock, evaluation)
         if evaluation.due:
-            work.inputs, work.due, work.wants_metadata = evaluation.inputs, evaluation.due, True
+            work.inputs, work.due = evaluation.inputs, evaluation.due
         else:
             self._holds[clock.spec.name] = evaluation.hold
 
     # -- metadata and parameters ------------------------------------------------------------------------------------
 
-    def _metadata_due(self, clock: ClockTerm, progress: ProgressReading) -> bool:
-        age_s = self._moment.monotonic - clock.metadata_at
+    def _metadata_age_s(self, clock: ClockTerm) -> float:
+        return self._moment.monotonic - clock.metadata_at
+
+    def _metadata_every_s(self, clock: ClockTerm, progress: ProgressReading) -> float:
+        """Return the age at which metadata of a clock are read again, if no tick needs them earlier."""
         wanted = bool(clock.roster.missing or clock.undescribed or clock.without_id)
-        wanted = wanted or progress.unknown_seen_ms > clock.metadata_wanted_ms
+        if wanted or progress.unknown_seen_ms > clock.metadata_wanted_ms:
+            return METADATA_AT_MOST_EVERY_S
         idle = (self._moment.monotonic - clock.idle_since) * 1000 >= clock.spec.effective_hold_after_ms
-        every_s = METADATA_EVERY_WHILE_IDLE_S if idle else METADATA_EVERY_S
-        return age_s >= every_s or (wanted and age_s >= METADATA_AT_MOST_EVERY_S)
+        return METADATA_EVERY_WHILE_IDLE_S if idle else METADATA_EVERY_S
 
     def _refresh_metadata(self, works: list[_Work]) -> None:
-        """Read the metadata of all topics that the round needs, in one request, and merge them into rosters."""
-        if not works:
+        """Read the metadata of all topics that the round needs, in one request, and merge them into rosters.
+
+        If the metadata of one clock are due because of their age, those of all clocks whose metadata have half of their
+        age are read, too. So one request is enough for all clocks of the log.
+        """
+        asking = [work for work in works if work.due or work.wants_metadata]
+        if any(work.wants_metadata for work in asking):
+            asking += [work for work in works if not (work.due or work.wants_metadata) and self._is_due_soon(work)]
+        if not asking:
             return
         began_at = self._parts.time.monotonic()
-        metadata = self._parts.topics.describe(sorted({topic for work in works for topic in work.clock.spec.topics}))
+        metadata = self._parts.topics.describe(sorted({topic for work in asking for topic in work.clock.spec.topics}))
         self._term.cluster_id = metadata.cluster_id
         self._keep_alive()
-        for work in works:
-            work.clock.metadata_at = began_at
+        for work in asking:
+            clock, before = work.clock, (work.clock.undescribed, work.clock.without_id)
+            clock.metadata_at = began_at
             if work.progress is not None:
-                work.clock.metadata_wanted_ms = work.progress.unknown_seen_ms
+                clock.metadata_wanted_ms = work.progress.unknown_seen_ms
             work.roster = self._merge(work, metadata)
+            if before != (clock.undescribed, clock.without_id):
+                self._wait_s = 0.0  # the clock was evaluated before
+
+    def _is_due_soon(self, work: _Work) -> bool:
+        if not work.evaluated or work.progress is None:
+            return False
+        return self._metadata_age_s(work.clock) >= self._metadata_every_s(work.clock, work.progress) / 2
 
     def _merge(self, work: _Work, metadata: ClusterMetadata) -> Roster:
         clock, topics = work.clock, work.clock.spec.topics
@@ -249,34 +277,50 @@ class Round:
                 group=clock.spec.group,
                 config_digest=clock.digest,
             )
-            work.control, work.due = Record(clock.spec.name, state), range(0)
+            work.control, work.due, self._wait_s = Record(clock.spec.name, state), range(0), 0.0
 
-    def _parameters_due(self, clock: ClockTerm, progress: ProgressReading) -> bool:
-        switched = self._create_time_seen(progress) and not clock.create_time_seen
-        return switched or self._moment.monotonic - clock.parameters_at >= PARAMETERS_EVERY_S
+    def _refresh_timestamp_types(self) -> None:
+        """Read the timestamp types of all topics that need them, in one request, if they are due.
+
+        Raises:
+            MetadataUnavailable: Kafka does not answer.
+        """
+        term, now = self._term, self._moment.monotonic
+        if now - term.types_at < PARAMETERS_EVERY_S:
+            return
+        specs = [clock.spec for clock in term.clocks.values()]
+        topics = {topic for spec in specs if spec.max_out_of_orderness_ms is None for topic in spec.topics}
+        term.types = self._parts.topics.timestamp_types(sorted(topics)) if topics else {}
+        term.types_at = now
+        self._keep_alive()
+
+    def _parameters_outdated(self, clock: ClockTerm, progress: ProgressReading) -> bool:
+        """True if the clock's parameters differ from those in the store, or the store was claimed for another cluster.
+
+        The store can fail over to a state with an earlier out-of-orderness. The other parameters don't change in a
+        term.
+        """
+        known, seen = clock.parameters, self._create_time_seen(progress)
+        if known is None or progress.out_of_orderness_ms != known.out_of_orderness_ms:
+            return True
+        if self._term.cluster_id != clock.cluster_id or (seen and not clock.create_time_seen):
+            return True
+        if clock.types_at == self._term.types_at:
+            return False
+        clock.types_at = self._term.types_at
+        return resolve_parameters(clock.spec, self._term.types, create_time_seen=seen) != known
 
     def _write_parameters(self, clock: ClockTerm, progress: ProgressReading | None) -> None:
-        """Read the topics' timestamp types, and write the clock's parameters to the store.
+        """Write the clock's parameters to the store.
 
         Raises:
             StoreMismatch: the store belongs to another cluster or format.
-            MetadataUnavailable: Kafka does not answer.
         """
-        seen, types = self._create_time_seen(progress), self._timestamp_types()
-        parameters = resolve_parameters(clock.spec, types, create_time_seen=seen)
-        identity = StoreIdentity(self._term.cluster_id)
-        clock.store.claim(self._term.token, identity, parameters, self._started_ms)
+        term, seen = self._term, self._create_time_seen(progress)
+        parameters = resolve_parameters(clock.spec, term.types, create_time_seen=seen)
+        clock.store.claim(term.token, StoreIdentity(term.cluster_id), parameters, self._started_ms)
         clock.parameters, clock.create_time_seen = parameters, seen
-        clock.parameters_at = self._moment.monotonic
-
-    def _timestamp_types(self) -> Mapping[str, TimestampType]:
-        """Read the timestamp types of all topics that need them, in one request, once in a round."""
-        if self._types is None:
-            specs = [clock.spec for clock in self._term.clocks.values()]
-            topics = {topic for spec in specs if spec.max_out_of_orderness_ms is None for topic in spec.topics}
-            self._types = self._parts.topics.timestamp_types(sorted(topics)) if topics else {}
-            self._keep_alive()
-        return self._types
+        clock.types_at, clock.cluster_id = term.types_at, term.cluster_id
 
     def _create_time_seen(self, progress: ProgressReading | None) -> bool:
         """True if consumers have reported CreateTime records recently."""
@@ -358,10 +402,15 @@ class Round:
         elif work.roster is not None and work.roster != clock.roster:
             self._write_roster(clock, work.roster)
         ticks = [record.tick for record in records if record.tick is not None]
+        if work.due and not ticks:
+            self._wait_s = 0.0  # the limit of the round was reached
         if ticks:
+            self._ticked = True
             clock.idle_since = self._parts.time.monotonic()
             clock.use_pace(len(ticks), self._moment.monotonic)
-            self._due_ticks[clock.spec.name] = (self._due_ticks[clock.spec.name] or 0) - len(ticks)
+            self._due_ticks[clock.spec.name] = left = (self._due_ticks[clock.spec.name] or 0) - len(ticks)
+            if left > 0:
+                self._wait_s = 0.0
             published_ms = clock.store.publish(token, ticks)
             crossed_ms = None if work.progress is None or clock.was_blocked else work.progress.boundary_crossed_at_ms
             clock.was_blocked = False

@@ -3,6 +3,7 @@ step is due."""
 
 import logging
 import threading
+from contextlib import suppress
 
 from clocksvc.errors import Unavailable
 from clocksvc.interfaces.leases import Leases
@@ -19,6 +20,7 @@ class LeaderThread:
         self._leader = leader
         self._leases = leases
         self._log = log
+        self._gathers = False
         self._thread = WorkerThread(
             f"leader-{log}",
             self._step_and_wait,
@@ -49,11 +51,18 @@ class LeaderThread:
             logger.debug("store unavailable, leader not notified", extra={"log": self._log})
 
     def _step_and_wait(self) -> float:
+        if self._gathers:
+            # What was notified meanwhile is part of the next step. It must not begin another one.
+            self._gathers = False
+            with suppress(Unavailable):
+                self._leases.wait_for_notification(0)
         wait_s = self._leader.step()
         if wait_s <= 0 or self._leader.phase is not Phase.LEADING:
             return wait_s
         try:
-            self._leases.wait_for_notification(wait_s)
+            notified = self._leases.wait_for_notification(wait_s)
         except Unavailable:
             return wait_s
-        return 0.0
+        gather_s = self._leader.gather_s() if notified else 0.0
+        self._gathers = gather_s > 0
+        return gather_s

@@ -14,6 +14,7 @@ from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.progress import ClockParameters
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
+from clocksvc.interfaces.topics import TimestampType
 from clocksvc.runtime.backoff import CLOCK_RETRY
 
 
@@ -66,7 +67,8 @@ class ClockTerm:
         metadata_at: monotonic time at which the last metadata request began.
         metadata_wanted_ms: `unknown_seen_ms` of the store at the last metadata request. A larger value there makes a
             new request due.
-        parameters_at: monotonic time at which the topics' timestamp types were last read.
+        types_at: the term's `types_at` with which `parameters` were last compared.
+        cluster_id: the id of the Kafka cluster for which the store was claimed.
         create_time_seen: True if `parameters` take into account that consumers have reported CreateTime records.
         idle_since: monotonic time of the clock's last tick in this term; before its first tick, of the term's begin.
         was_blocked: True if the last evaluation found a hold that no report can end. The time until the next tick is
@@ -93,7 +95,8 @@ class ClockTerm:
     unreadable: Hold | None = None
     metadata_at: float = float("-inf")
     metadata_wanted_ms: int = 0
-    parameters_at: float = float("-inf")
+    types_at: float = float("-inf")
+    cluster_id: str = ""
     create_time_seen: bool = False
     was_blocked: bool = False
     announced: bool = False
@@ -119,6 +122,8 @@ class Term:
         snapshots: the trouble of a log whose snapshots are rejected. It survives the term.
         owner: the owner that this term has written to the log.
         cluster_id: the id of the Kafka cluster; "" before the first metadata.
+        types: the timestamp types of the topics.
+        types_at: monotonic time at which they were last read.
         ready_before: `ready_ms` of each replica in the first round of the term; None before it.
         writing: True while a transaction is not confirmed. If an error ends it, the writer must not be used again.
     """
@@ -130,6 +135,8 @@ class Term:
     snapshots: Trouble
     owner: LogOwner
     cluster_id: str = ""
+    types: Mapping[str, TimestampType] = field(default_factory=dict)
+    types_at: float = float("-inf")
     ready_before: Mapping[str, int | None] | None = None
     writing: bool = False
 

@@ -18,7 +18,7 @@ from clocksvc.interfaces.hold_history import (
 def add_changes(
     kept: Sequence[KeptChange], changes: Sequence[HoldChange], gap: NoLeaderGap | None, ttl_ms: int, now_ms: int
 ) -> list[KeptChange]:
-    """Return a history, oldest change first, with further changes; see `HoldHistoryStore.publish_status`."""
+    """Return a history, oldest change first, with further changes; see `StatusUpdate`."""
     result = list(kept)
     if not changes:
         return result

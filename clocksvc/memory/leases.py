@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from clocksvc.clock.log_owner import StoreMark
+from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
+from clocksvc.memory.hold_history import add_changes
 from clocksvc.memory.store_access import StoreAccess, StoredLease
 
 
@@ -85,6 +87,14 @@ class MemoryLeases:
                 mark=log.mark,
                 progress={clock: content.clock(clock).read_progress(token, now_ms) for clock in clocks},
             )
+
+    def publish_statuses(self, token: str, updates: Mapping[str, StatusUpdate], ttl_ms: int) -> None:
+        with self._access.leading(self._log, token) as content:
+            now_ms = self._time.now_ms()
+            for name, update in updates.items():
+                clock = content.clock(name)
+                clock.leader_status = (update.status, now_ms + ttl_ms)
+                clock.holds = add_changes(clock.holds, update.changes, update.gap, ttl_ms, now_ms)
 
     def wait_for_notification(self, timeout_s: float) -> bool:
         self._access.wait(lambda content: content.log(self._log).notified, timeout_s)

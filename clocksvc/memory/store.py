@@ -15,7 +15,7 @@ from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken, StoreMismatch
 from clocksvc.interfaces.counters import MAX_COUNT, Counters, TaskCounterKey
-from clocksvc.interfaces.hold_history import HoldChange, HoldHistory, NoLeaderGap
+from clocksvc.interfaces.hold_history import HoldHistory
 from clocksvc.interfaces.progress import (
     FORMAT,
     LEADER_SEEN_MS,
@@ -29,7 +29,7 @@ from clocksvc.interfaces.progress import (
     StoreIdentity,
 )
 from clocksvc.interfaces.tick_stream import StreamBounds
-from clocksvc.memory.hold_history import add_changes, page_of
+from clocksvc.memory.hold_history import page_of
 from clocksvc.memory.store_access import StoreAccess
 from clocksvc.memory.store_state import StoredClock
 
@@ -169,19 +169,6 @@ class MemoryStore:
             return restored
 
     # -- status and holds -------------------------------------------------------------------------------------------
-
-    def publish_status(
-        self,
-        token: str,
-        leader_status: str,
-        ttl_ms: int,
-        changes: Sequence[HoldChange] = (),
-        gap: NoLeaderGap | None = None,
-    ) -> None:
-        with self._leading(token) as clock:
-            now_ms = self._time.now_ms()
-            clock.leader_status = (leader_status, now_ms + ttl_ms)
-            clock.holds = add_changes(clock.holds, changes, gap, ttl_ms, now_ms)
 
     def hold_history(self, before_ms: int | None, limit: int) -> HoldHistory:
         with self._answering() as clock:

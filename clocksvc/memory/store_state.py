@@ -97,6 +97,8 @@ class StoredClock:
             boundary_crossed_at_ms=self.boundary_crossed_at_ms,
             unknown_seen_ms=self.unknown_seen_ms,
             create_time_seen_ms=self.create_time_seen_ms,
+            out_of_orderness_ms=self.parameters.out_of_orderness_ms,
+            restoring=self.restoring,
             requests=self.hand_out(now_ms),
         )
 

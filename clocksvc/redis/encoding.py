@@ -22,12 +22,8 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import (
-    MAX_CHANGES,
-    RETENTION_MS,
-    HoldChange,
     HoldHistory,
     KeptChange,
-    NoLeaderGap,
     make_page,
 )
 from clocksvc.interfaces.progress import (
@@ -45,7 +41,7 @@ from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.redis.scripts import Argument
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
-_NO_HOLD = "-"
+NO_HOLD = "-"
 _LAST_TIME_MS = 253_402_300_799_999
 """The end of the year 9999, the last time that RFC 3339 can express."""
 _LONGEST_NAME, _LONGEST_COUNT = 255, 20
@@ -137,19 +133,6 @@ def request_result_arguments(results: Mapping[str, RequestResult]) -> Iterator[A
         yield encode_result(result)
 
 
-def hold_change_arguments(changes: Sequence[HoldChange], gap: NoLeaderGap | None) -> Iterator[Argument]:
-    """The arguments of publish_status.lua, after the TTL."""
-    yield from (RETENTION_MS, MAX_CHANGES)
-    yield from ("", "", "") if gap is None else (gap.longer_than_ms, *_hold_arguments(gap.hold))
-    for change in changes:
-        yield change.age_ms
-        yield from _hold_arguments(change.hold)
-
-
-def _hold_arguments(hold: Hold | None) -> tuple[str, str]:
-    return (_NO_HOLD, "") if hold is None else (str(hold.reason), json.dumps(hold.to_wire()))
-
-
 def read_hold_history(answer: Sequence[Any], limit: int) -> HoldHistory:
     """Decode the result of hold_history.lua."""
     now_ms, oldest_ms, lasts, changes = answer
@@ -164,7 +147,7 @@ def read_hold_history(answer: Sequence[Any], limit: int) -> HoldHistory:
 
 def _read_kept_change(text: str) -> KeptChange:
     began_ms, until_ms, reason, hold = text.split(" ", 3)
-    return KeptChange(int(began_ms), int(until_ms), None if reason == _NO_HOLD else Hold.from_wire(json.loads(hold)))
+    return KeptChange(int(began_ms), int(until_ms), None if reason == NO_HOLD else Hold.from_wire(json.loads(hold)))
 
 
 def read_snapshot(answer: Sequence[Any]) -> Snapshot:

@@ -1,14 +1,16 @@
 """Encodes the arguments of the scripts of a log's lease and decodes their results. No I/O."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from clocksvc.clock.holds import Hold
 from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.request import decode_request, sort_requests
+from clocksvc.interfaces.hold_history import MAX_CHANGES, RETENTION_MS, StatusUpdate
 from clocksvc.interfaces.leases import Announcement, LeaseReading, ProgressReading, RoundReading
-from clocksvc.redis.encoding import optional_time
+from clocksvc.redis.encoding import NO_HOLD, optional_time
 from clocksvc.redis.scripts import Argument
 
 
@@ -24,6 +26,23 @@ def announcement_arguments(announcement: Announcement, ttl_ms: int, configs: Map
 def mark_argument(mark: StoreMark) -> str:
     """The argument of write_mark.lua and adopt.lua: the value of the key `mark`."""
     return mark.store_id if mark.adopts is None else f"{mark.store_id} {mark.adopts}"
+
+
+def status_arguments(updates: Iterable[StatusUpdate]) -> Iterator[Argument]:
+    """The arguments of publish_status.lua, after the TTL."""
+    yield from (RETENTION_MS, MAX_CHANGES)
+    for update in updates:
+        gap = update.gap
+        yield update.status
+        yield from ("", "", "") if gap is None else (gap.longer_than_ms, *_hold_arguments(gap.hold))
+        yield len(update.changes)
+        for change in update.changes:
+            yield change.age_ms
+            yield from _hold_arguments(change.hold)
+
+
+def _hold_arguments(hold: Hold | None) -> tuple[str, str]:
+    return (NO_HOLD, "") if hold is None else (str(hold.reason), json.dumps(hold.to_wire()))
 
 
 def read_lease_reading(answer: Sequence[Any]) -> LeaseReading:
@@ -60,7 +79,18 @@ def read_mark(text: str) -> StoreMark | None:
 def _read_progress(item: Sequence[Any] | None) -> ProgressReading | None:
     if item is None:
         return None
-    lowest_ms, count, generation, end_ms, crossed_ms, unknown_seen_ms, create_time_seen_ms, requests = item
+    (
+        lowest_ms,
+        count,
+        generation,
+        end_ms,
+        crossed_ms,
+        unknown_ms,
+        create_time_ms,
+        out_of_order_ms,
+        restoring,
+        requests,
+    ) = item
     found = (decode_request(text) for text in requests)
     return ProgressReading(
         lowest_ms=optional_time(lowest_ms),
@@ -68,8 +98,10 @@ def _read_progress(item: Sequence[Any] | None) -> ProgressReading | None:
         generation=int(generation),
         last_tick_ms=optional_time(end_ms),
         boundary_crossed_at_ms=optional_time(crossed_ms),
-        unknown_seen_ms=int(unknown_seen_ms),
-        create_time_seen_ms=int(create_time_seen_ms),
+        unknown_seen_ms=int(unknown_ms),
+        create_time_seen_ms=int(create_time_ms),
+        out_of_orderness_ms=int(out_of_order_ms),
+        restoring=bool(restoring),
         requests=tuple(sort_requests(one for one in found if one is not None)),
     )
 

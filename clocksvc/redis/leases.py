@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clocksvc.clock.log_owner import StoreMark
+from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
 from clocksvc.redis import lease_encoding as wire
 from clocksvc.redis import scripts
@@ -53,6 +54,10 @@ class RedisLeases:
     def read_round(self, token: str, ttl_ms: int, clocks: Sequence[str]) -> RoundReading:
         answer = self._call(scripts.READ_ROUND, (token, ttl_ms), clocks)
         return wire.read_round_reading(clocks, answer)
+
+    def publish_statuses(self, token: str, updates: Mapping[str, StatusUpdate], ttl_ms: int) -> None:
+        arguments = (token, ttl_ms, *wire.status_arguments(updates.values()))
+        self._call(scripts.PUBLISH_STATUS, arguments, tuple(updates))
 
     def wait_for_notification(self, timeout_s: float) -> bool:
         return self._notifications.wait(self._notification, timeout_s)

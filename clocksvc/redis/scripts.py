@@ -121,7 +121,7 @@ WRITE_ROSTER = Script(
     ),
     uses=("clock",),
 )
-PUBLISH_STATUS = Script("publish_status", ("lease", "status", "holds"), uses=("clock",))
+PUBLISH_STATUS = Script("publish_status", ("lease",), each=("status", "holds"), uses=("clock",))
 HOLD_HISTORY = Script("hold_history", ("holds", "status"), uses=("clock",))
 PUBLISH = Script(
     "publish",

@@ -16,7 +16,7 @@ from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
-from clocksvc.interfaces.hold_history import HoldChange, HoldHistory, NoLeaderGap
+from clocksvc.interfaces.hold_history import HoldHistory
 from clocksvc.interfaces.progress import (
     ClockParameters,
     ForeignReports,
@@ -124,16 +124,6 @@ class RedisStore:
         return bool(self._call(scripts.FINISH_RESTORING, (token, self._clock)))
 
     # -- status and holds ---------------------------------------------------------------------------------------------
-
-    def publish_status(
-        self,
-        token: str,
-        leader_status: str,
-        ttl_ms: int,
-        changes: Sequence[HoldChange] = (),
-        gap: NoLeaderGap | None = None,
-    ) -> None:
-        self._call(scripts.PUBLISH_STATUS, (token, leader_status, ttl_ms, *wire.hold_change_arguments(changes, gap)))
 
     def hold_history(self, before_ms: int | None, limit: int) -> HoldHistory:
         answer = self._call(scripts.HOLD_HISTORY, (wire.optional_ms(before_ms), 2 * limit + 2))

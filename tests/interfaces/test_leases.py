@@ -7,6 +7,7 @@ import pytest
 
 from clocksvc.clock.log_owner import StoreMark
 from clocksvc.errors import LeaseLost, StoreMismatch
+from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.leases import Announcement, Leases
 from clocksvc.interfaces.progress import ClockParameters, StoreIdentity
 from clocksvc.interfaces.store import Store
@@ -44,9 +45,13 @@ WRITES: dict[str, Callable[[Store, str], object]] = {
     "begin": lambda store, token: store.begin(token, BASE, restoring=True),
     "stage": lambda store, token: store.stage(token, [tick(5, 4)], first=True),
     "finish_restoring": lambda store, token: store.finish_restoring(token),
-    "publish_status": lambda store, token: store.publish_status(token, "{}", LEASE_MS),
     "write_request_results": lambda store, token: store.write_request_results(token, {}, LEASE_MS),
 }
+
+
+def publish_status(leases: Leases, status: str, ttl_ms: int = LEASE_MS) -> None:
+    """Publish the leader's status of the clock."""
+    leases.publish_statuses(TOKEN, {CLOCK: StatusUpdate(status)}, ttl_ms)
 
 
 def announced(digest: str, replica: str = REPLICA, ready_ms: int | None = None) -> Announcement:
@@ -304,8 +309,8 @@ def test_status_lasts_for_its_ttl(store: Store, leases: Leases) -> None:
     """The newest one shows, and none once its time is over."""
     lead(store, leases)
     assert store.snapshot().leader_status is None
-    store.publish_status(TOKEN, '{"hold": null}', LEASE_MS)
-    store.publish_status(TOKEN, '{"hold": {"reason": "paused"}}', SHORT_MS)
+    publish_status(leases, '{"hold": null}')
+    publish_status(leases, '{"hold": {"reason": "paused"}}', SHORT_MS)
     assert store.snapshot().leader_status == '{"hold": {"reason": "paused"}}'
 
     eventually(lambda: store.snapshot().leader_status is None, what="the status to end")
@@ -314,7 +319,7 @@ def test_status_lasts_for_its_ttl(store: Store, leases: Leases) -> None:
 def test_status_outlives_the_lease(store: Store, leases: Leases) -> None:
     """The status stays after the leader has left."""
     lead(store, leases)
-    store.publish_status(TOKEN, '{"hold": null}', LEASE_MS)
+    publish_status(leases, '{"hold": null}')
     leases.release(TOKEN)
 
     assert store.snapshot().leader_status == '{"hold": null}'

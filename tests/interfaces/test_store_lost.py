@@ -10,7 +10,7 @@ from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKi
 from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import ChainBroken, LeaseLost, StoreUnavailable
 from clocksvc.interfaces.counters import CounterStore
-from clocksvc.interfaces.hold_history import HoldChange, HoldHistoryStore
+from clocksvc.interfaces.hold_history import HoldChange, HoldHistoryStore, StatusUpdate
 from clocksvc.interfaces.leases import Announcement, Leases
 from clocksvc.interfaces.progress import PartitionProgress, Report, ReportSink
 from clocksvc.interfaces.requests import Requests
@@ -57,7 +57,9 @@ WRITES: dict[str, Call] = {
     "begin": lambda store, leases: store.begin(TOKEN, BASE, restoring=True),
     "stage": lambda store, leases: store.stage(TOKEN, chain(0, 2, None), first=True),
     "finish_restoring": lambda store, leases: store.finish_restoring(TOKEN),
-    "publish_status": lambda store, leases: store.publish_status(TOKEN, "{}", LEASE_MS, [HoldChange(0, None)]),
+    "publish_statuses": lambda store, leases: leases.publish_statuses(
+        TOKEN, {CLOCK: StatusUpdate("{}", [HoldChange(0, None)])}, LEASE_MS
+    ),
     "write_request_results": lambda store, leases: store.write_request_results(
         TOKEN, {"r": RequestResult(ResultKind.DONE)}, LEASE_MS
     ),
@@ -101,7 +103,7 @@ def full(store: Store, leases: Leases) -> None:
     lead(store, leases)
     send(store, (ORDERS_0, BASE), (ORDERS_1, BASE), (PAYMENTS_0, BASE))
     store.publish(TOKEN, chain(0, 2, None))
-    store.publish_status(TOKEN, "{}", LEASE_MS)
+    leases.publish_statuses(TOKEN, {CLOCK: StatusUpdate("{}")}, LEASE_MS)
 
 
 @pytest.mark.parametrize("write", WRITES)

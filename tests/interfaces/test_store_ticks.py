@@ -1,5 +1,7 @@
 """The store, recent ticks: a complete chain, appended or restored, and read from any point."""
 
+from dataclasses import replace
+
 import pytest
 
 from clocksvc.clock.tick import Tick
@@ -9,12 +11,15 @@ from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_stream import StreamBounds
 from tests.interfaces.store_examples import (
     BASE,
+    BOUNDS,
     CLOCK,
+    IDENTITY,
     MINUTE,
     ORDERS_0,
     ORDERS_1,
     RECENTLY,
     SINGLE,
+    STARTED,
     TOKEN,
     answer,
     chain,
@@ -312,3 +317,17 @@ def test_newest_ticks_are_ascending(store: Store, leases: Leases) -> None:
 
     assert store.newest_ticks(2) == ticks[-2:]
     assert store.newest_ticks(0) == []
+
+
+def test_a_round_reads_what_a_failover_of_the_store_can_undo(store: Store, leases: Leases) -> None:
+    """The leader compares it with what it has written: the out-of-orderness, and whether older ticks are missing."""
+    lead(store, leases)
+    assert (progress(leases).out_of_orderness_ms, progress(leases).restoring) == (BOUNDS.out_of_orderness_ms, False)
+
+    store.claim(TOKEN, IDENTITY, replace(BOUNDS, out_of_orderness_ms=10_001), STARTED)
+    store.begin(TOKEN, BASE, restoring=True)
+
+    assert (progress(leases).out_of_orderness_ms, progress(leases).restoring) == (10_001, True)
+    store.stage(TOKEN, [], first=True)
+    assert store.finish_restoring(TOKEN)
+    assert not progress(leases).restoring

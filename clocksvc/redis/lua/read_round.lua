@@ -19,7 +19,8 @@
 -- clock}}.
 -- The item of a clock is nil if the store has lost some of its data, or if the token has not claimed it. Otherwise:
 -- {lowest raw ms or '', number of partitions, generation, end of the stream ms or '', boundary crossed at ms or '',
--- unknown seen ms, create time seen ms, {request JSON…}}. Errors: LEASELOST.
+-- unknown seen ms, create time seen ms, out-of-orderness ms, 1 while restoring or '', {request JSON…}}.
+-- Errors: LEASELOST.
 
 if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
@@ -57,7 +58,8 @@ local function progress(
     call('HLEN', hash)
   end
   local state = redis.call(
-    'HMGET', state_key, 'format', 'generation', 'excluded_count', 'group', 'roster_group', 'claimed_by', 'max_drift_ms')
+    'HMGET', state_key, 'format', 'generation', 'excluded_count', 'group', 'roster_group', 'claimed_by', 'max_drift_ms',
+    'out_of_orderness_ms', 'restoring')
   -- A failover can bring back parameters from before the leader's term. The leader must write its own ones again.
   if not state[1] or not state[2] or state[6] ~= ARGV[1] or spared ~= tonumber(state[3])
     or redis.call('EXISTS', parameters) == 0 then
@@ -71,7 +73,7 @@ local function progress(
   local minimum = state[4] == state[5] and lowest(roster)
   return {
     minimum or '', required, state[2], chain_end(ticks, state_key) or '', milliseconds(signals[1], ''),
-    milliseconds(signals[2], '0'), milliseconds(signals[3], '0'), hand_out(requests)}
+    milliseconds(signals[2], '0'), milliseconds(signals[3], '0'), state[8], state[9] or '', hand_out(requests)}
 end
 
 local announcements, since_ms = live_announcements(KEYS[2], KEYS[3], now_ms)

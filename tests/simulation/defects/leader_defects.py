@@ -12,7 +12,7 @@ from clocksvc.leader import lease as leases
 from clocksvc.leader import ranking, requests, round
 from clocksvc.leader.context import LeaderDependencies
 from clocksvc.leader.lease import Lease
-from clocksvc.leader.status import StatusPublisher
+from clocksvc.leader.status import ClockStatus
 from tests.simulation.defects.defect import Promise, altered, defect, together
 from tests.simulation.defects.seams import with_parts
 
@@ -50,10 +50,8 @@ def announced_once() -> Patched:
     directed="unit/leader/test_leading.py::test_lagging_partitions_are_named_after_a_while",
 )
 def hold_not_published() -> Patched:
-    publish = StatusPublisher.publish
-    return patch.object(
-        StatusPublisher, "publish", lambda status, token, hold, *more: publish(status, token, None, *more)
-    )
+    note = ClockStatus.note
+    return patch.object(ClockStatus, "note", lambda status, hold: note(status, None))
 
 
 @defect(
@@ -75,12 +73,8 @@ def status_not_repeated() -> Patched:
     directed="unit/leader/test_leading.py::test_a_new_partition_holds_until_its_first_report",
 )
 def hold_never_taken_back() -> Patched:
-    publish = StatusPublisher.publish
-    return patch.object(
-        StatusPublisher,
-        "publish",
-        lambda status, token, hold, *more: publish(status, token, hold or status.hold, *more),
-    )
+    note = ClockStatus.note
+    return patch.object(ClockStatus, "note", lambda status, hold: note(status, hold or status.hold))
 
 
 @defect(

@@ -9,7 +9,7 @@ from tests.simulation.world.scheduler import Task
 CALLS = (
     *("leader.acquire done", "leader.read_round done", "leader.read_round done", "leader.claim done"),
     *("leader.publish", "leader.publish done", "leader.begin", "leader.begin done", "leader.write_roster"),
-    *("leader.write_roster done", "leader.bounds", "leader.bounds done", "leader.publish_status"),
+    *("leader.write_roster done", "leader.bounds", "leader.bounds done", "leader.publish_statuses"),
     *("leader.stage done", "leader.finish_restoring", "leader.finish_restoring done", "leader.announce done"),
     *("leader.read_lease done", "leader.release", "leader.write_request_results", "leader.roster_topics done"),
     *("topics.describe", "topics.describe done", "topics.describe done", "log.ensure_topic", "log.fence"),

@@ -42,12 +42,13 @@ class StoreWatch:
             "announce": self._announce,
             "read_lease": self._read_lease,
             "acquire": self._acquire,
+            "publish_statuses": self._publish_statuses,
         }
 
     def store_watchers(self, name: str) -> Mapping[str, Watcher]:
         """Return what watches the calls of one clock's store."""
         if self._witness.guest:
-            return {"publish_status": self._publish_guest_status}
+            return {}
 
         def of(method: Callable[[ClockJudge, Call, Args], Any]) -> Watcher:
             return lambda call, args: method(self._clocks[name], call, args)
@@ -60,7 +61,6 @@ class StoreWatch:
             "bounds": of(self._bounds),
             "stage": of(self._stage),
             "finish_restoring": of(self._finish_restoring),
-            "publish_status": of(self._publish_status),
             "claim": of(self._claim),
         }
 
@@ -113,6 +113,18 @@ class StoreWatch:
                 self._took(Path.EXPIRED_HOLDER_LEFT_OUT)
             self._log.expired_holder = None
         return got
+
+    def _publish_statuses(self, call: Call, args: Args) -> Any:
+        for update in args[1].values():
+            if self._witness.guest:
+                if "store_mismatch" in update.status:
+                    self._took(Path.GUEST_HOLDS)
+                continue
+            if "leader_stuck" in update.status:
+                self._took(Path.STUCK_PUBLISHED)
+            if self._environment.topics.without_ids and "no topic id" in update.status:
+                self._took(Path.WITHOUT_TOPIC_IDS)
+        return call()
 
     # -- one clock's store --------------------------------------------------------------------------------------------
 
@@ -217,18 +229,6 @@ class StoreWatch:
         if done:
             self._took(Path.RESTORING_FINISHED)
         return done
-
-    def _publish_status(self, clock: ClockJudge, call: Call, args: Args) -> Any:
-        if "leader_stuck" in args[1]:
-            self._took(Path.STUCK_PUBLISHED)
-        if self._environment.topics.without_ids and "no topic id" in args[1]:
-            self._took(Path.WITHOUT_TOPIC_IDS)
-        return call()
-
-    def _publish_guest_status(self, call: Call, args: Args) -> Any:
-        if "store_mismatch" in args[1]:
-            self._took(Path.GUEST_HOLDS)
-        return call()
 
     def _maybe_take_snapshot(self, method: str) -> None:
         """Right before a write: a snapshot from here lacks only that write."""

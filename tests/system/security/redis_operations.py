@@ -8,7 +8,7 @@ from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, RequestKind, RequestResult, ResultKind
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.counters import TaskCounterKey
-from clocksvc.interfaces.hold_history import HoldChange
+from clocksvc.interfaces.hold_history import HoldChange, StatusUpdate
 from clocksvc.interfaces.leases import Announcement, Leases
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.store import Store
@@ -57,6 +57,7 @@ def a_service(server: RedisStoreServer, now_ms: int) -> Iterator[Step]:
     store, leases, notices = server.store(CLOCK), server.leases(LOG), server.notices([CLOCK])
     excluded = [Exclusion(ORDERS_1, "ann", now_ms, "broken disk")]
     late = Request("r1", RequestKind.PAUSE, "ann", now_ms, "a migration", now_ms + MINUTE)
+    status = StatusUpdate('{"hold": null}', [HoldChange(0, None)])
     old = chain(1, 3, None, RECENTLY - 30 * 24 * 60 * MINUTE)
     yield lambda: notices.read(0)
     yield lambda: leases.announce(Announcement("replica-a", {CLOCK: "digest"}, 0), LEASE_MS, {"digest": "{}"})
@@ -80,8 +81,8 @@ def a_service(server: RedisStoreServer, now_ms: int) -> Iterator[Step]:
     yield lambda: store.write_roster(TOKEN, ROSTER, 3)
     yield lambda: leases.read_round(TOKEN, LEASE_MS, [CLOCK])
     yield lambda: store.publish(TOKEN, [tick(4, 3, excluded=[ORDERS_1])])
-    yield lambda: store.publish_status(TOKEN, '{"hold": null}', LEASE_MS, [HoldChange(0, None)])
-    yield lambda: store.publish_status(TOKEN, '{"hold": null}', LEASE_MS, [HoldChange(0, None)])
+    yield lambda: leases.publish_statuses(TOKEN, {CLOCK: status}, LEASE_MS)
+    yield lambda: leases.publish_statuses(TOKEN, {CLOCK: status}, LEASE_MS)
     yield lambda: store.hold_history(None, 10)
     yield lambda: store.submit_request(late)
     yield lambda: leases.read_round(TOKEN, LEASE_MS, [CLOCK])

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.log_record import ClockState
+from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, RequestResult, ResultKind, apply_request
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.hold_history import HoldChange
+from clocksvc.interfaces.hold_history import HoldChange, StatusUpdate
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.service.clock_view import ClockView
@@ -93,7 +94,8 @@ class ClockFixture:
     def publish_hold(self, hold: Hold | None, ttl_ms: int = _NEVER_EXPIRES_MS) -> None:
         """Publish the leader's status: a hold, or None."""
         status = json.dumps({"hold": None if hold is None else hold.to_wire()})
-        self.store.publish_status(TOKEN, status, ttl_ms, [HoldChange(0, hold)])
+        leases = self.server.leases(log_of(self.spec.name))
+        leases.publish_statuses(TOKEN, {self.spec.name: StatusUpdate(status, [HoldChange(0, hold)])}, ttl_ms)
 
     def report(self, *seconds: float) -> None:
         """Report a raw timestamp for each partition, in order."""

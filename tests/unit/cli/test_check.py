@@ -21,6 +21,7 @@ from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.dev.valkey_server import ValkeyServer
+from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.progress import ClockParameters, Report
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
@@ -80,10 +81,11 @@ def test_a_clock_that_no_process_may_lead(workspace: Workspace, capsys: pytest.C
     """Its hold is named, and not that a leader should be started."""
     workspace.write()
     settings = load(str(workspace.config), {})
-    store = lead_clock(workspace)
+    lead_clock(workspace)
     hold = Hold(Reason.STORE_MISMATCH, detail="belongs to another Redis")
-    store.publish_status(TOKEN, json.dumps({"hold": hold.to_wire()}), 60_000, [])
-    bootstrap.open_store_server(settings).leases(log_of("checkins")).release(TOKEN)
+    leases = bootstrap.open_store_server(settings).leases(log_of("checkins"))
+    leases.publish_statuses(TOKEN, {"checkins": StatusUpdate(json.dumps({"hold": hold.to_wire()}))}, 60_000)
+    leases.release(TOKEN)
 
     _, findings = check(workspace, capsys)
 

@@ -3,6 +3,7 @@
 from unittest.mock import patch
 
 from clocksvc.clock.holds import Reason
+from clocksvc.memory.leases import MemoryLeases
 from tests.faulty.clock import FaultyClock
 from tests.faulty.shared_log import SharedLog
 from tests.unit.leader.clocks import another_leader, clock_with_ticks, pass_time, report_only
@@ -122,7 +123,9 @@ def test_the_history_says_since_when_after_the_store_lost_it() -> None:
 def test_one_write_for_one_change() -> None:
     """The history costs no call of its own."""
     clock = clock_with_ticks()
-    with patch.object(clock.store, "publish_status", wraps=clock.store.publish_status) as publish:
+    with patch.object(
+        MemoryLeases, "publish_statuses", autospec=True, side_effect=MemoryLeases.publish_statuses
+    ) as publish:
         pass_time(clock, 200, clock.leader)
 
     assert len(spans(clock)) == 1

@@ -1,14 +1,15 @@
 """What a leader publishes while a hold lasts: without gaps, and with the right partitions."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.progress import Report
+from clocksvc.memory.leases import MemoryLeases
 from tests.faulty.clock import FaultyClock
 from tests.unit.leader.clocks import clock_with_ticks, detail_of, hold_of, pass_time
 
@@ -19,14 +20,14 @@ def test_a_hold_stays_while_metadata_are_read() -> None:
     clock.topics.hide("events", 0)
     clock.report(0, "2026-11-22T12:04:00Z")
     said: list[str] = []
-    say = clock.store.publish_status
+    say = MemoryLeases.publish_statuses
 
-    def listen(token: str, verdict: str, *further: Any) -> None:
-        said.append(json.loads(verdict)["hold"]["reason"])
-        say(token, verdict, *further)
+    def listen(leases: MemoryLeases, token: str, updates: Mapping[str, StatusUpdate], ttl_ms: int) -> None:
+        said.extend(json.loads(update.status)["hold"]["reason"] for update in updates.values())
+        say(leases, token, updates, ttl_ms)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock.store, "publish_status", listen)
+        patch.setattr(MemoryLeases, "publish_statuses", listen)
         pass_time(clock, 25, clock.leader)
 
     assert said

@@ -1,15 +1,17 @@
 """The leader's thread: how it stops, and that an error does not end it."""
 
 import threading
+import time
 
 import pytest
 
 from clocksvc.clock.logs import log_of
-from clocksvc.leader.leader import Phase
+from clocksvc.leader.leader import GATHER_AT_MOST_S, Phase
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.memory.leases import MemoryLeases
 from tests.faulty.clock import FaultyClock
-from tests.unit.leader.clocks import clock_with_ticks, leases_of, minutes, pass_time, phase_of, times
+from tests.faulty.shared_log import LOG, SharedLog
+from tests.unit.leader.clocks import clock_with_ticks, leases_of, minutes, pass_time, phase_of, times, transactions
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.core
@@ -94,3 +96,38 @@ def test_a_leader_that_starts_over_forgets_its_term_even_if_the_release_fails(mo
 
     assert phase is Phase.STANDBY
     assert times(clock) == minutes(1, 2, 3)
+
+
+def test_clocks_that_are_due_together_share_rounds() -> None:
+    """Forty clocks of a log reach the same boundary one after the other, within 40 ms. The first one ticks at once, and
+    the others need few transactions."""
+    shared = SharedLog(40)
+    leader = shared.add_leader()
+    shared.report(minutes(1)[0])
+    thread = LeaderThread(LOG, leader, shared.store_server.leases(LOG))
+    before = len(transactions(shared.log))
+    shared.time.advance(60)
+    thread.start()
+
+    for name in shared.names:
+        shared.send(minutes(2)[0], [name])
+        time.sleep(0.001)
+    eventually(lambda: sum(map(len, transactions(shared.log)[before:])) == 40, what="all ticks")
+    thread.stop()
+
+    assert thread.join(10)
+    assert len(transactions(shared.log)) - before <= 8
+
+
+def test_a_log_of_one_clock_waits_for_nothing() -> None:
+    """Its next tick needs no other clock. With several clocks, a step after a step with ticks waits a little, and after
+    a while it does not."""
+    alone, shared = SharedLog(1), SharedLog(200)
+    for one in (alone, shared):
+        one.add_leader()
+        one.report(minutes(1)[0])
+
+    assert alone.leaders["leader"].gather_s() == 0
+    assert shared.leaders["leader"].gather_s() == pytest.approx(GATHER_AT_MOST_S)
+    shared.time.advance(GATHER_AT_MOST_S)
+    assert shared.leaders["leader"].gather_s() == 0

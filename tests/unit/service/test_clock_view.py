@@ -7,6 +7,7 @@ import pytest
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.leases import Announcement
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.public_state import state_to_wire
@@ -51,8 +52,10 @@ def test_an_unknown_reason_of_a_newer_leader_is_kept() -> None:
     clock = clock_with_ticks()
     hold = {"reason": "moon_phase", "partitions": [{"topic": "events", "partition": 0}], "detail": "the moon is full"}
     clock.leader.leave()
-    assert clock.store_server.leases(log_of("clock")).acquire("newer", "host-2:1 1", FOR_EVER_MS)
-    clock.store.publish_status("newer", json.dumps({"hold": hold | {"until": "new moon"}, "mood": "good"}), FOR_EVER_MS)
+    leases = clock.store_server.leases(log_of("clock"))
+    assert leases.acquire("newer", "host-2:1 1", FOR_EVER_MS)
+    status = json.dumps({"hold": hold | {"until": "new moon"}, "mood": "good"})
+    leases.publish_statuses("newer", {"clock": StatusUpdate(status)}, FOR_EVER_MS)
 
     state = state_to_wire(a_replica(clock).state())
 
@@ -68,7 +71,7 @@ def test_the_hold_of_a_stuck_leader_outlives_its_lease() -> None:
     leases = clock.store_server.leases(log_of("clock"))
     assert leases.acquire("stuck", "host-2:1 1", FOR_EVER_MS)
     stuck = Hold(Reason.LEADER_STUCK, detail="the leader has completed no round for 6 s")
-    clock.store.publish_status("stuck", json.dumps({"hold": stuck.to_wire()}), 30_000)
+    leases.publish_statuses("stuck", {"clock": StatusUpdate(json.dumps({"hold": stuck.to_wire()}))}, 30_000)
     leases.release("stuck")
 
     state = replica.state()

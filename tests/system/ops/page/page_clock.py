@@ -15,7 +15,7 @@ from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.hold_history import HoldChange
+from clocksvc.interfaces.hold_history import HoldChange, StatusUpdate
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.clock_view import ClockView
@@ -84,7 +84,8 @@ class PageClock:
     def publish_hold(self, hold: Hold | None, before: Sequence[HoldChange] = ()) -> None:
         """Publish the leader's status: a hold, or None. It also goes into the history, after the changes `before`."""
         status = json.dumps({"hold": None if hold is None else hold.to_wire()})
-        self.store.publish_status(TOKEN, status, _NEVER_EXPIRES_MS, [*before, HoldChange(0, hold)])
+        update = StatusUpdate(status, [*before, HoldChange(0, hold)])
+        self.store.leases.publish_statuses(TOKEN, {self.spec.name: update}, _NEVER_EXPIRES_MS)
 
     def past(self, ticks: int, *, until_s: float = 0.0, holds: Sequence[tuple[int, int]] = ()) -> None:
         """Write `ticks` ticks up to `until_s` ago. Each of `holds` is (`ticks_ago`, `length`): a hold of `length` ticks
