@@ -153,6 +153,8 @@ class Leases(Protocol):
     def read_round(self, token: str, ttl_ms: int, clocks: Sequence[str]) -> RoundReading:
         """Read what a round needs, and renew the lease for `ttl_ms`. Requests that were read can't be cancelled.
 
+        Clears the notification, because the reading contains what it was for.
+
         Raises:
             LeaseLost: the token does not have the lease.
         """

@@ -3,7 +3,6 @@ step is due."""
 
 import logging
 import threading
-from contextlib import suppress
 
 from clocksvc.errors import Unavailable
 from clocksvc.interfaces.leases import Leases
@@ -20,7 +19,7 @@ class LeaderThread:
         self._leader = leader
         self._leases = leases
         self._log = log
-        self._gathers = False
+        self._stopped = False
         self._thread = WorkerThread(
             f"leader-{log}",
             self._step_and_wait,
@@ -36,6 +35,7 @@ class LeaderThread:
 
     def stop(self) -> None:
         """Ask the leader to finish its step and to release the lease. Returns at once; `join` waits for it."""
+        self._stopped = True  # before the notification, which a step can clear
         self._thread.stop()
         # In a thread of its own: a store that does not answer must not delay the other logs' leaders.
         threading.Thread(target=self._notify, name=f"notify-{self._log}", daemon=True).start()
@@ -51,18 +51,11 @@ class LeaderThread:
             logger.debug("store unavailable, leader not notified", extra={"log": self._log})
 
     def _step_and_wait(self) -> float:
-        if self._gathers:
-            # What was notified meanwhile is part of the next step. It must not begin another one.
-            self._gathers = False
-            with suppress(Unavailable):
-                self._leases.wait_for_notification(0)
         wait_s = self._leader.step()
-        if wait_s <= 0 or self._leader.phase is not Phase.LEADING:
+        if wait_s <= 0 or self._leader.phase is not Phase.LEADING or self._stopped:
             return wait_s
         try:
             notified = self._leases.wait_for_notification(wait_s)
         except Unavailable:
             return wait_s
-        gather_s = self._leader.gather_s() if notified else 0.0
-        self._gathers = gather_s > 0
-        return gather_s
+        return self._leader.gather_s() if notified else 0.0

@@ -80,6 +80,7 @@ class MemoryLeases:
             log, now_ms = content.log(self._log), self._time.now_ms()
             assert log.lease is not None
             log.lease = StoredLease(token, log.lease.replica, now_ms + ttl_ms)
+            log.notified = False
             return RoundReading(
                 now_ms=now_ms,
                 announcements=log.live(now_ms),

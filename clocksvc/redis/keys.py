@@ -77,7 +77,7 @@ LOG_KEYS = (
         "notification",
         "list",
         False,
-        "until the leader pops it; at most one element",
+        "until the leader pops it or does a round; at most one element",
         "reports, replicas",
         "the notification that the leader waits for",
     ),

@@ -52,6 +52,7 @@ class RedisLeases:
         return found
 
     def read_round(self, token: str, ttl_ms: int, clocks: Sequence[str]) -> RoundReading:
+        self._notifications.clear(self._notification)
         answer = self._call(scripts.READ_ROUND, (token, ttl_ms), clocks)
         return wire.read_round_reading(clocks, answer)
 

@@ -99,6 +99,13 @@ class Notifications:
                 one.waiting -= 1
                 one.followed_until = self._monotonic() + _FOLLOWED_S
 
+    def clear(self, key: str) -> None:
+        """Forget an element that was removed since the last wait. Does not block."""
+        with self._lock:
+            one = self._lists.get(key)
+            if one is not None:
+                one.notified = False
+
     def forget(self, key: str) -> None:
         """Don't follow a list any more: another process takes its elements now."""
         with self._lock:

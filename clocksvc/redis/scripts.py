@@ -99,7 +99,7 @@ ADOPT = Script("adopt", ("mark",))
 ANNOUNCE = Script("announce", ("replicas", "configs"), uses=("clock",))
 READ_ROUND = Script(
     "read_round",
-    ("lease", "replicas", "configs", "mark"),
+    ("lease", "replicas", "configs", "mark", "notification"),
     each=(
         *("state", "roster", "excluded", "ticks", "requests", "parameters", "signals"),
         *("reported", "rejected", "counters"),

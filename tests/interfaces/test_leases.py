@@ -366,3 +366,15 @@ def test_readers_see_that_the_leader_lacks_a_clock(store: Store, leases: Leases)
 
     leases.announce(Announcement(REPLICA, {"another": "digest", CLOCK: "digest"}, None), LEASE_MS, {})
     assert not store.snapshot().leader_lacks_clock
+
+
+def test_a_round_clears_the_notification(store: Store, leases: Leases) -> None:
+    """The reading contains what the leader was notified of. A later notification is kept for the next wait."""
+    lead(store, leases)
+    leases.notify()
+    progress(leases)
+    assert not leases.wait_for_notification(0)
+
+    leases.notify()
+
+    assert leases.wait_for_notification(0)

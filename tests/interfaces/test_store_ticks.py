@@ -199,11 +199,11 @@ def test_beginning_settles_what_waits(store: Store, leases: Leases) -> None:
     leases.wait_for_notification(0)
 
     store.begin(TOKEN, BASE + 5 * MINUTE, restoring=True)
-    assert progress(leases).boundary_crossed_at_ms is None
     assert not leases.wait_for_notification(0)
+    assert progress(leases).boundary_crossed_at_ms is None
     store.begin(TOKEN, BASE + MINUTE, restoring=True)
-    assert progress(leases).boundary_crossed_at_ms is not None
     assert leases.wait_for_notification(0)
+    assert progress(leases).boundary_crossed_at_ms is not None
 
 
 def test_live_ticks_come_before_older_ones_are_restored(store: Store, leases: Leases) -> None:

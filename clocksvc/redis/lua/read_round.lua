@@ -3,17 +3,18 @@
 -- KEYS[2] replicas (hash)   replica to '<expires ms> <JSON>'
 -- KEYS[3] configs (hash)    since, ms
 -- KEYS[4] mark (string)     the mark of the log to which the store belongs
+-- KEYS[5] notification (list)   deleted, because this reading contains what it was for
 -- Ten keys for each clock:
--- KEYS[5] state (hash)      generation, excluded_count, base_ms, …
--- KEYS[6] roster (zset)     partitions that must report
--- KEYS[7] excluded (zset)   excluded partitions
--- KEYS[8] ticks (stream)    recent ticks
--- KEYS[9] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
--- KEYS[10] parameters (string)   the parameters for reports
--- KEYS[11] signals (hash)   boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms; leader_seen_ms is written
--- KEYS[12] reported (hash)  deleted if it has another type
--- KEYS[13] rejected (hash)  the same
--- KEYS[14] counters (hash)  the same
+-- KEYS[6] state (hash)      generation, excluded_count, base_ms, …
+-- KEYS[7] roster (zset)     partitions that must report
+-- KEYS[8] excluded (zset)   excluded partitions
+-- KEYS[9] ticks (stream)    recent ticks
+-- KEYS[10] requests (hash)   id to '<expires ms> <1 if a leader has read it, else 0> <JSON>'
+-- KEYS[11] parameters (string)   the parameters for reports
+-- KEYS[12] signals (hash)   boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms; leader_seen_ms is written
+-- KEYS[13] reported (hash)  deleted if it has another type
+-- KEYS[14] rejected (hash)  the same
+-- KEYS[15] counters (hash)  the same
 -- ARGV[1] token, [2] TTL ms
 -- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, mark or '', {one item for each
 -- clock}}.
@@ -26,6 +27,7 @@ if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('DEL', KEYS[5])
 local now_ms = store_now()
 
 -- Returns the pending requests of a clock: new ones, which are marked as read, and those that a leader has read before.
@@ -78,7 +80,7 @@ end
 
 local announcements, since_ms = live_announcements(KEYS[2], KEYS[3], now_ms)
 local clocks = {}
-for i = 5, #KEYS, 10 do
+for i = 6, #KEYS, 10 do
   clocks[#clocks + 1] = progress(unpack(KEYS, i, i + 9))
 end
 return {now_ms, since_ms, announcements, redis.call('GET', KEYS[4]) or '', clocks}

@@ -176,7 +176,6 @@ class ReplicaBuilder:
             try:
                 if leases.wait_for_notification(wait_s) and (gather_s := leader.gather_s()) > 0:
                     scheduler.wait(gather_s, lambda: replica.leaving)
-                    leases.wait_for_notification(0)
             except (StoreUnavailable, InjectedCrash):
                 scheduler.wait(wait_s)
         with suppress(InjectedCrash):
