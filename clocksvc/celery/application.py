@@ -117,7 +117,7 @@ def beat_schedule(specs: Iterable[ClockSpec]) -> dict[str, dict[str, Any]]:
         if beats is not None:
             entries[f"heartbeat-{spec.name}"] = {
                 "task": NAME,
-                "schedule": EpochSchedule(beats.every_ms),
+                "schedule": EpochSchedule(beats.every_ms, beats.offset_ms),
                 "args": (spec.name, BeatLazyFunc(_due_seconds, beats)),
                 "options": {"queue": QUEUE, "expires": heartbeat.ttl_ms(beats) / 1000},
             }

@@ -17,6 +17,7 @@ from clocksvc.errors import InvalidValue
 SECOND_MS = 1_000
 DAY_MS = 86_400_000
 CREATE_TIME_OUT_OF_ORDERNESS_MS = 10_000
+HEARTBEAT_SPACING_MS = 20
 
 _LONGEST_NAME = 63
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -27,12 +28,14 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 class HeartbeatSpec:
     """Heartbeats: records that are written to every partition, so that quiet partitions advance, too.
 
-    Set `key` and `payload` for compacted topics, and for topics whose consumers require a record format.
+    Set `key` and `payload` for compacted topics, and for topics whose consumers require a record format. A round is due
+    `offset_ms` after each multiple of `every_ms` since the epoch; see `spread_heartbeats`.
     """
 
     every_ms: int = 60_000
     key: bytes | None = None
     payload: bytes | None = None
+    offset_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,25 @@ class ClockSpec:
         for private in ("heartbeat", "recent_ticks_ms", "hold_after_ms", "catch_up_pace", "max_drift_ms"):
             del fields[private]
         return fields
+
+
+def spread_heartbeats(every_ms: Mapping[str, int]) -> dict[str, int]:
+    """Return the offset in ms of each clock's heartbeats, so that not all of them are due at the same moment.
+
+    Clocks with the same `every_ms` follow one another in the order of their names: every 20 ms, or faster if the last
+    offset would be more than two thirds of `every_ms`.
+
+    Args:
+        every_ms: the time between two rounds of each clock with heartbeats, by the clock's name.
+    """
+    groups: dict[int, list[str]] = {}
+    for name in sorted(every_ms):
+        groups.setdefault(every_ms[name], []).append(name)
+    offsets: dict[str, int] = {}
+    for every, names in groups.items():
+        last_ms = min(HEARTBEAT_SPACING_MS * (len(names) - 1), every * 2 // 3)
+        offsets |= {name: last_ms * number // max(1, len(names) - 1) for number, name in enumerate(names)}
+    return offsets
 
 
 def check_clock_name(field: str, name: str) -> None:

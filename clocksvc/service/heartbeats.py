@@ -91,8 +91,8 @@ def ttl_ms(heartbeat: HeartbeatSpec) -> int:
 
 
 def due_ms(heartbeat: HeartbeatSpec, now_ms: int) -> int:
-    """Return the time at which the last round was due: the last multiple of `every` since the epoch."""
-    return boundary.floor(now_ms, heartbeat.every_ms)
+    """Return the time at which the last round was due: `offset_ms` after a multiple of `every_ms` since the epoch."""
+    return boundary.floor(now_ms - heartbeat.offset_ms, heartbeat.every_ms) + heartbeat.offset_ms
 
 
 def retry_after_s(spec: ClockSpec, result: HeartbeatRound, due_ms: int, now_ms: int, tries: int) -> float | None:

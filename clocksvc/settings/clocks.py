@@ -59,12 +59,23 @@ class ClockSettings(Section):
             raise_errors([FieldError(path, error.wanted, error.value)])
         return self
 
-    def spec(self, *, require_topic_ids: bool = True) -> ClockSpec:
+    def spec(self, *, require_topic_ids: bool, heartbeat_offset_ms: int) -> ClockSpec:
         """Return the clock as a ClockSpec."""
-        return ClockSpec(**self._spec_arguments(), require_topic_ids=require_topic_ids)
+        return ClockSpec(**self._spec_arguments(heartbeat_offset_ms), require_topic_ids=require_topic_ids)
 
-    def _spec_arguments(self) -> dict[str, Any]:
+    def heartbeat_every_ms(self) -> int | None:
+        """Return the time between two rounds of heartbeats; None if heartbeats are off."""
         heartbeat = self.heartbeat
+        if heartbeat is None or "every" in heartbeat.model_fields_set:
+            return None if heartbeat is None else heartbeat.every
+        # If `every` is not set, a short interval must not be an error. Therefore the default is at most the interval.
+        return min(heartbeat.every, max(self.interval, SECOND_MS))
+
+    def _spec_arguments(self, heartbeat_offset_ms: int = 0) -> dict[str, Any]:
+        heartbeat, every_ms = self.heartbeat, self.heartbeat_every_ms()
+        beats = None
+        if heartbeat is not None and every_ms is not None:
+            beats = HeartbeatSpec(every_ms, heartbeat.key, heartbeat.payload, heartbeat_offset_ms)
         return {
             "name": self.name,
             "topics": self.topics,
@@ -77,13 +88,8 @@ class ClockSettings(Section):
             "max_drift_ms": self.max_drift,
             "hold_after_ms": self.hold_after,
             "recent_ticks_ms": self.recent_ticks,
-            "heartbeat": heartbeat and HeartbeatSpec(self._every(heartbeat), heartbeat.key, heartbeat.payload),
+            "heartbeat": beats,
         }
-
-    def _every(self, heartbeat: HeartbeatSettings) -> int:
-        # If `every` is not set, a short interval must not be an error. Therefore the default is at most the interval.
-        written = "every" in heartbeat.model_fields_set
-        return heartbeat.every if written else min(heartbeat.every, max(self.interval, SECOND_MS))
 
 
 def add_names(clocks: object) -> object:

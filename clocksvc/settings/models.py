@@ -3,11 +3,12 @@
 Must not read files or environment variables. The module `load` reads them.
 """
 
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from clocksvc.clock.spec import ClockSpec, wanted_clock
+from clocksvc.clock.spec import ClockSpec, spread_heartbeats, wanted_clock
 from clocksvc.errors import UnknownClock
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.task_routes import OnExhaustion, PlatformTask, Routes, worker_namespace
@@ -96,7 +97,13 @@ class Settings(Section):
         """
         if name not in self.clocks:
             raise UnknownClock(f"no clock {name[:_SHOWN]!r} is configured: {wanted_clock(name, self.clocks)}")
-        return self.clocks[name].spec(require_topic_ids=self.kafka.topic_ids)
+        offset_ms = self._heartbeat_offsets.get(name, 0)
+        return self.clocks[name].spec(require_topic_ids=self.kafka.topic_ids, heartbeat_offset_ms=offset_ms)
+
+    @cached_property
+    def _heartbeat_offsets(self) -> dict[str, int]:
+        every_ms = {name: clock.heartbeat_every_ms() for name, clock in self.clocks.items()}
+        return spread_heartbeats({name: one for name, one in every_ms.items() if one is not None})
 
     def schedules_specs(self) -> dict[str, SchedulesSpec]:
         """Return the schedules of each clock that has some, by the clock's name."""

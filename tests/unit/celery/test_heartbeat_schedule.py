@@ -1,7 +1,10 @@
 """The due times of heartbeats: multiples since the epoch, also after the wall clock was changed."""
 
 import pickle
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -45,7 +48,7 @@ def test_remaining(last_ms: int, now_ms: int, left_ms: int) -> None:
 )
 def test_is_due(now_ms: int, due: bool, next_s: float) -> None:
     """The result has whether the entry is due, and the time until the next multiple, to the millisecond."""
-    schedule = EpochSchedule(60_000, wall_at(now_ms))
+    schedule = EpochSchedule(60_000, time=wall_at(now_ms))
     last_run_at = EPOCH + timedelta(milliseconds=MULTIPLE_MS + 5)
 
     assert tuple(schedule.is_due(last_run_at)) == (due, next_s)
@@ -53,33 +56,62 @@ def test_is_due(now_ms: int, due: bool, next_s: float) -> None:
 
 def test_now_is_an_aware_time() -> None:
     """Celery stores it as the last run: UTC, with milliseconds."""
-    assert EpochSchedule(1_000, wall_at(MULTIPLE_MS + 7)).now() == EPOCH + timedelta(milliseconds=MULTIPLE_MS + 7)
+    assert EpochSchedule(1_000, time=wall_at(MULTIPLE_MS + 7)).now() == EPOCH + timedelta(milliseconds=MULTIPLE_MS + 7)
 
 
-def test_schedules_compare_by_interval() -> None:
+@pytest.mark.parametrize(
+    ("now_ms", "due", "next_s"), [(40_019, False, 0.001), (40_020, True, 60.0), (59_000, True, 41.02)]
+)
+def test_is_due_with_an_offset(now_ms: int, due: bool, next_s: float) -> None:
+    """The offset is added to each multiple."""
+    schedule = EpochSchedule(60_000, 40_020, time=wall_at(MULTIPLE_MS + now_ms))
+    last_run_at = EPOCH + timedelta(milliseconds=MULTIPLE_MS - 19_980)
+
+    assert tuple(schedule.is_due(last_run_at)) == (due, next_s)
+
+
+def test_schedules_compare_by_interval_and_offset() -> None:
     """Otherwise beat would see a change after a restart. A pickled copy is equal."""
-    assert EpochSchedule(1_000) == pickle.loads(pickle.dumps(EpochSchedule(1_000)))
+    assert EpochSchedule(1_000, 20) == pickle.loads(pickle.dumps(EpochSchedule(1_000, 20)))
     assert EpochSchedule(1_000) != EpochSchedule(2_000)
+    assert EpochSchedule(1_000) != EpochSchedule(1_000, 20)
     assert hash(EpochSchedule(1_000)) == hash(EpochSchedule(1_000))
     assert repr(EpochSchedule(1_500)) == "<each multiple of 1.5 s since the epoch>"
+    assert repr(EpochSchedule(1_500, 20)) == "<each multiple of 1.5 s since the epoch, 0.02 s later>"
+
+
+def last_due_ms(wall: ManualTime, every_ms: int, offset_ms: int) -> int:
+    """The last due time that has passed."""
+    return (wall.now_ms() - offset_ms) // every_ms * every_ms + offset_ms
 
 
 class RecordingScheduler(HeartbeatScheduler):
-    """Beat's scheduler with a list in place of the broker."""
+    """Beat's scheduler with a list in place of the broker.
+
+    Attributes:
+        sent: the argument of each message: when it was due.
+        names: the task of each message, which is the entry's name.
+        sent_at: when each message was sent.
+        slow_ms: how long the next send takes.
+    """
 
     time: ManualTime
 
-    def __init__(self, wall: ManualTime, every_ms: int) -> None:
+    def __init__(self, wall: ManualTime, every_ms: int, offsets_ms: Mapping[str, int] = {"entry": 0}) -> None:
         self.time = wall
         self.sent: list[int] = []
+        self.names: list[str] = []
         self.sent_at: list[int] = []
         self.slow_ms = 0
-        entry = {
-            "task": "t",
-            "schedule": EpochSchedule(every_ms, wall),
-            "args": (BeatLazyFunc(lambda: wall.now_ms() // every_ms * every_ms),),
+        entries = {
+            name: {
+                "task": name,
+                "schedule": EpochSchedule(every_ms, offset_ms, time=wall),
+                "args": (BeatLazyFunc(partial(last_due_ms, wall, every_ms, offset_ms)),),
+            }
+            for name, offset_ms in offsets_ms.items()
         }
-        conf = {"beat_schedule": {"entry": entry}, "beat_max_loop_interval": 5, "result_expires": None}
+        conf = {"beat_schedule": entries, "beat_max_loop_interval": 5, "result_expires": None}
         super().__init__(Celery("test", set_as_current=False, fixups=set(), changes=conf))
 
     @property
@@ -88,6 +120,7 @@ class RecordingScheduler(HeartbeatScheduler):
 
     def send_task(self, name: str, args: list[int], *rest: object, **options: object) -> None:
         self.sent += args
+        self.names.append(name)
         self.sent_at.append(self.time.now_ms())
         self.time.advance(self.slow_ms / 1000)
         self.slow_ms = 0
@@ -141,3 +174,25 @@ def test_a_slow_send_delays_only_itself() -> None:
 
     assert beat.sent == [MULTIPLE_MS + 2_000, MULTIPLE_MS + 4_000]
     assert beat.sent_at[1] - beat.sent_at[0] < 2_920
+
+
+def test_many_entries_with_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is sent once a minute at its own time. A message costs a few steps, not one for each entry."""
+    asked = 0
+    is_due = EpochSchedule.is_due
+
+    def count(schedule: EpochSchedule, last_run_at: datetime) -> Any:
+        nonlocal asked
+        asked += 1
+        return is_due(schedule, last_run_at)
+
+    monkeypatch.setattr(EpochSchedule, "is_due", count)
+    offsets_ms = {f"clock-{number:03}": 20 * number for number in range(300)}
+    wall = wall_at(MULTIPLE_MS + 30_000)
+    beat = RecordingScheduler(wall, 60_000, offsets_ms)
+    beat.run(wall, 60)
+
+    assert beat.names == sorted(offsets_ms)
+    assert beat.sent == [MULTIPLE_MS + 60_000 + offset_ms for offset_ms in offsets_ms.values()]
+    assert all(0 <= at_ms - due_ms < 20 for at_ms, due_ms in zip(beat.sent_at, beat.sent, strict=True))
+    assert asked < 6 * len(offsets_ms)

@@ -1,6 +1,7 @@
 """What can be configured as a clock."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from clocksvc.clock.spec import (
     ClockSpec,
     HeartbeatSpec,
     check_clock_name,
+    spread_heartbeats,
     wanted_clock,
 )
 from clocksvc.errors import InvalidValue
@@ -243,3 +245,25 @@ def test_an_error_about_an_unknown_clock_is_short() -> None:
     assert wanted_clock("x" * 100_000, clocks) == (
         "wanted one of clock-0, clock-1, clock-10, clock-100, clock-101 and 295 more"
     )
+
+
+@pytest.mark.parametrize(
+    ("clocks", "every_ms", "last_ms", "per_second"),
+    [
+        pytest.param(1, MINUTE, 0, 1, id="one clock: at the multiple"),
+        pytest.param(3, MINUTE, 40, 3, id="three: as good as together"),
+        pytest.param(2_000, MINUTE, 39_980, 50, id="two thousand a minute: at most 50 a second"),
+        pytest.param(10_000, MINUTE, 40_000, 250, id="more: within two thirds of a minute"),
+        pytest.param(200, SECOND, 666, 200, id="each second"),
+    ],
+)
+def test_heartbeats_of_many_clocks_follow_one_another(
+    clocks: int, every_ms: int, last_ms: int, per_second: int
+) -> None:
+    """20 ms apart, in the order of names; closer if the last one would be later than two thirds of the interval."""
+    names = [f"clock-{number:05}" for number in range(clocks)]
+    offsets = spread_heartbeats(dict.fromkeys(reversed(names), every_ms))
+
+    assert (list(offsets), sorted(offsets.values())) == (names, list(offsets.values()))
+    assert max(offsets.values()) == last_ms
+    assert max(Counter(offset_ms // SECOND for offset_ms in offsets.values()).values()) <= per_second

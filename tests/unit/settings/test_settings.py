@@ -151,7 +151,11 @@ def test_heartbeats_are_on_unless_null() -> None:
         }
     ).clock_specs()
 
-    assert [spec.heartbeat for spec in specs.values()] == [HeartbeatSpec(60_000), HeartbeatSpec(60_000), None]
+    assert [spec.heartbeat for spec in specs.values()] == [
+        HeartbeatSpec(60_000),
+        HeartbeatSpec(60_000, offset_ms=20),
+        None,
+    ]
 
 
 def test_a_short_interval_alone_is_valid() -> None:
@@ -183,3 +187,19 @@ def test_settings_are_immutable() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         settings.redis.prefix = "x"
+
+
+def test_heartbeats_of_many_clocks_are_spread() -> None:
+    """In the order of names, 20 ms apart, each interval for itself. Clocks without heartbeats take no place."""
+    clocks = {
+        "d": CLOCK,
+        "c": {**CLOCK, "heartbeat": {"every": "30s"}},
+        "b": {**CLOCK, "heartbeat": None},
+        "a": {**CLOCK, "heartbeat": {"every": "60s"}},
+        "e": {**CLOCK, "heartbeat": {"every": "30s"}},
+    }
+    settings = settings_from({"clocks": clocks})
+    offsets = {name: spec.heartbeat.offset_ms for name, spec in settings.clock_specs().items() if spec.heartbeat}
+
+    assert offsets == {"a": 0, "d": 20, "c": 0, "e": 20}
+    assert settings.clock_spec("e") == settings.clock_specs()["e"]
