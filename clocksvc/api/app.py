@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from clocksvc.api import clocks, holds, overrides, pages, probes, problems, reports, schedules, stream, ticks
 from clocksvc.api.allowed_hosts import AllowedHosts
-from clocksvc.api.async_clock import AsyncClock, ShutdownSignal
+from clocksvc.api.async_clock import AsyncClock, LoopThreads, ShutdownSignal
 from clocksvc.api.exception_handlers import add_exception_handlers
 from clocksvc.api.invalid_http import InvalidHttp
 from clocksvc.api.models import problem_schema
@@ -18,7 +18,11 @@ from clocksvc.api.request_guard import RequestGuardMiddleware
 from clocksvc.api.schedule_access import ScheduleAccess
 from clocksvc.api.schedules import LARGE_IMPORTS_PER_TOKEN
 from clocksvc.api.tokens import Token, Tokens
-from clocksvc.service.clock_view import ClockView
+from clocksvc.service.clock_views import ClockViews
+
+LIST_THREADS = 4
+PROBE_THREADS = 2
+"""How many lists of clocks, and how many probes, can wait for the store at a time. Further ones wait for a thread."""
 
 _DESCRIPTION = """\
 clocksvc answers one question about partitioned Kafka topics: has everything before a time T been processed? It
@@ -44,7 +48,7 @@ _TAGS = [
 
 
 def create_app(
-    views: Mapping[str, ClockView],
+    views: ClockViews,
     *,
     access: Mapping[str, ScheduleAccess] = {},
     tokens: Sequence[Token] = (),
@@ -68,6 +72,8 @@ def create_app(
     app = base_app("clocksvc", _DESCRIPTION, _TAGS, tokens, hosts, version)
     app.state.streams = OpenStreams(streams_per_token)
     app.state.schedules = {name: access.get(name) for name in views}
+    app.state.views = views
+    app.state.list_threads, app.state.probe_threads = LoopThreads(LIST_THREADS), LoopThreads(PROBE_THREADS)
     app.state.clocks = {name: AsyncClock(view, app.state.closing) for name, view in views.items()}
     for resource in (clocks, holds, ticks, stream, overrides, schedules, reports, probes, pages):
         app.include_router(resource.router)

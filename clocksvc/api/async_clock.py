@@ -48,6 +48,22 @@ class ShutdownSignal:
         self._callbacks.append(callback)
 
 
+class LoopThreads:
+    """At most `count` threads for blocking calls of the running event loop. Only the loop's thread may call `run`."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run `call` in one of the threads, and return its result. Waits while all threads are in use."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._limiter = loop, anyio.CapacityLimiter(self._count)
+        return await anyio.to_thread.run_sync(call, limiter=self._limiter)
+
+
 class AsyncClock:
     """One clock, for use in the event loop. Only the loop's thread may call its methods.
 
@@ -61,8 +77,7 @@ class AsyncClock:
         self.closing = closing
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
-        self._limiter: anyio.CapacityLimiter | None = None
-        self._request_limiter: anyio.CapacityLimiter | None = None
+        self._reads, self._requests = LoopThreads(THREADS_PER_CLOCK), LoopThreads(THREADS_PER_CLOCK)
         self._encoded: dict[int, tuple[Tick, str, bytes]] = {}
         self.streams = self.streams_dropped = 0
         self.feed.on_change(self._notify)
@@ -73,16 +88,14 @@ class AsyncClock:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._changed = loop, asyncio.Event()
-            self._limiter = anyio.CapacityLimiter(THREADS_PER_CLOCK)
-            self._request_limiter = anyio.CapacityLimiter(THREADS_PER_CLOCK)
 
     async def run_blocking(self, call: Callable[[], T]) -> T:
         """Run `call`, which may block, in one of this clock's threads. Return its result."""
-        return await anyio.to_thread.run_sync(call, limiter=self._limiter)
+        return await self._reads.run(call)
 
     async def run_request(self, call: Callable[[], T]) -> T:
         """Like `run_blocking`, for calls that send a request to the leader and wait for its result."""
-        return await anyio.to_thread.run_sync(call, limiter=self._request_limiter)
+        return await self._requests.run(call)
 
     def change(self) -> asyncio.Event:
         """Return an event that is set at the next change. To miss no change, get the event before you read the

@@ -1,21 +1,29 @@
-"""`/v1/clocks`: the state of all clocks, of one clock, and of its partitions, in pages or in a compact form."""
+"""`/v1/clocks`: all clocks in pages, the state of one clock, and its partitions, also in compact forms."""
 
-import asyncio
 import json
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.async_clock import AsyncClock
+from clocksvc.api.async_clock import LoopThreads
 from clocksvc.api.dependencies import AnyCaller, ReadClock, allow_parameters
 from clocksvc.api.problems import documented
 from clocksvc.api.tokens import Scope
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import InvalidValue
+from clocksvc.service.clock_list import ClockQuery, Order, count_statuses, cursor_after, parse_cursor, parse_statuses
 from clocksvc.service.clock_view import ClockView, PartitionPage
-from clocksvc.service.public_state import PublicPartition, public_partition_to_wire, state_to_wire
+from clocksvc.service.clock_views import ClockViews
+from clocksvc.service.public_state import (
+    PublicPartition,
+    PublicState,
+    brief_state_to_wire,
+    public_partition_to_wire,
+    state_to_wire,
+)
 
 router = APIRouter(tags=["clocks"])
 
@@ -49,16 +57,59 @@ _PARTITIONS_PROBLEMS = documented(
     summary="List the clocks",
     response_model=models.Clocks,
     responses=documented(problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.INVALID),
-    dependencies=[allow_parameters()],
+    dependencies=[allow_parameters("after", "limit", "status", "search", "order", "view")],
 )
-async def list_clocks(request: Request, caller: AnyCaller) -> Response:
-    """Returns the clocks that the caller may see, sorted by name. Each has the form of `GET /v1/clocks/{clock}`."""
+async def list_clocks(
+    request: Request,
+    caller: AnyCaller,
+    after: Annotated[
+        str | None,
+        Query(
+            max_length=100,
+            description="The value of `next` in the previous page. The other parameters must be the same.",
+            examples=["checkins", "0:1795348800000:checkins"],
+        ),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="The maximum size of the page.")] = 100,
+    status: Annotated[
+        str | None,
+        Query(
+            max_length=100,
+            description="List only clocks with one of these statuses, with commas between.",
+            examples=["holding", "holding,catching_up"],
+        ),
+    ] = None,
+    search: Annotated[
+        str, Query(max_length=63, description="List only clocks whose names contain this text.", examples=["billing"])
+    ] = "",
+    order: Annotated[
+        Order,
+        Query(
+            description="`name`, or `worst`: the clocks that hold, longest first, then those that catch up, then all "
+            "others, both with the clocks first that are furthest behind."
+        ),
+    ] = Order.NAME,
+    view: Annotated[
+        Literal["full", "brief"],
+        Query(description="`full`: the form of `GET /v1/clocks/{clock}`. `brief`: less, and a page has at most 60 kB."),
+    ] = "full",
+) -> Response:
+    """Returns the clocks that the caller may see, in pages. `counts` has the number of clocks with each status, of all
+    that match `search`, whatever the page and `status` are.
+
+    The states are at most 0.25 s old, or 1 ms for each clock of this replica if that is more. With the order `worst`, a
+    clock whose state changes between two pages can be on both or on neither. A clock whose state does not change is on
+    one of them."""
     caller.check_scope(Scope.READ)
-    clocks: list[AsyncClock] = [clock for name, clock in sorted(request.app.state.clocks.items()) if caller.sees(name)]
-    for clock in clocks:
-        clock.bind()
-    states = await asyncio.gather(*(clock.run_blocking(clock.view.state) for clock in clocks))
-    return JSONResponse({"clocks": [state_to_wire(state) for state in states]})
+    views: ClockViews = request.app.state.views
+    query = ClockQuery(
+        order,
+        None if after is None else parse_cursor(after, order),
+        None if status is None else parse_statuses(status),
+    )
+    names = [name for name in sorted(views) if search in name and caller.sees(name)]
+    threads: LoopThreads = request.app.state.list_threads
+    return await threads.run(lambda: _list_page(views.states(names), query, limit, brief=view == "brief"))
 
 
 @router.get(
@@ -112,6 +163,20 @@ async def list_compact_partitions(clock: ReadClock, after: After = None) -> Resp
     for more than 4,096 partitions."""
     cursor = None if after is None else _parse_cursor(after)
     return await clock.run_blocking(lambda: _compact_page(clock.view, cursor))
+
+
+def _list_page(states: Sequence[PublicState], query: ClockQuery, limit: int, *, brief: bool) -> Response:
+    """Return a page of the list. Call it in a thread, because encoding many clocks would delay the event loop."""
+    listed, left, items = query.select(states), MAX_COMPACT_BYTES - _PAGE_OVERHEAD_BYTES, list[str]()
+    for state in listed[:limit]:
+        item = json.dumps(brief_state_to_wire(state) if brief else state_to_wire(state), separators=(",", ":"))
+        left -= len(item) + 1
+        if brief and left < 0:
+            break
+        items.append(item)
+    after = cursor_after(listed[len(items) - 1], query.order) if 0 < len(items) < len(listed) else None
+    rest = json.dumps({"next": after, "counts": count_statuses(states)}, separators=(",", ":"))
+    return Response(f'{{"clocks":[{",".join(items)}],{rest[1:]}', media_type="application/json")
 
 
 def _page(view: ClockView, after: Partition | None, limit: int, topic: str | None) -> Response:

@@ -212,10 +212,44 @@ class ClockStateResponse(BaseModel):
     last_tick: TickResponse | None
 
 
-class Clocks(BaseModel):
-    """The clocks that the caller may see, sorted by name."""
+class BriefHold(BaseModel):
+    """Why a clock publishes no ticks, in short."""
 
-    clocks: list[ClockStateResponse]
+    reason: Reason = Field(description="During an upgrade, it can also be a reason that only the newer version has.")
+    since: Time | None = Field(description="As in the form of one clock.")
+    partition_count: int = Field(description="How many partitions the hold names, at most 100.")
+
+
+class BriefClock(BaseModel):
+    """A clock in the list with `view=brief`. A value that is not known is null."""
+
+    clock: str = Field(examples=["checkins"])
+    time: Time | None
+    status: Status
+    behind_seconds: float | None
+    hold: BriefHold | None
+    partitions: PartitionCountsResponse
+
+
+class StatusCounts(BaseModel):
+    """The number of clocks with each status."""
+
+    starting: int
+    running: int
+    catching_up: int
+    holding: int
+    paused: int
+    rebuilding: int
+
+
+class Clocks(BaseModel):
+    """A page of the clocks that the caller may see."""
+
+    clocks: list[ClockStateResponse] | list[BriefClock]
+    next: str | None = Field(
+        description="The value of `after` for the next page; null on the last page.", examples=["checkins"]
+    )
+    counts: StatusCounts = Field(description="Of all clocks that match `search`, on all pages and with any status.")
 
 
 class Partitions(BaseModel):

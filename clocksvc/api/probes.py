@@ -1,18 +1,19 @@
 """`/livez`, `/readyz` and `/metrics`, for operators of the service."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import State
 from starlette.responses import JSONResponse, Response
 
 from clocksvc.api import models, problems
-from clocksvc.api.async_clock import AsyncClock
+from clocksvc.api.async_clock import LoopThreads
 from clocksvc.api.dependencies import AnyCaller, allow_parameters
 from clocksvc.api.problems import Problem, documented
 from clocksvc.api.tokens import Scope
+from clocksvc.service.clock_views import ClockViews
 
 alive = APIRouter()
 """`/livez`, for a router with the tag `probes`."""
@@ -47,22 +48,23 @@ async def readyz(request: Request) -> Response:
     """Returns 503 until the replica has read the ticks of every clock once. Returns 503 again if the replica has lost
     the ticks although the store answers. If the store or Kafka can't be reached, the replica stays ready, because it
     can answer with the hold. Needs no token, so the answer has the number of clocks for each error, not their names."""
-    clocks: dict[str, AsyncClock] = request.app.state.clocks
-    found = await asyncio.gather(*(_readiness_error(clock) for clock in clocks.values()))
-    errors = Counter(error for error in found if error)
+    errors = await _readiness_errors(request.app.state)
     if errors:
-        detail = "; ".join(f"{number} of {len(clocks)} clocks: {error}" for error, number in errors.items())
+        count = len(request.app.state.views)
+        detail = "; ".join(f"{number} of {count} clocks: {error}" for error, number in errors.items())
         raise Problem(problems.NOT_READY, detail, {"clocks": errors})
     return JSONResponse({"status": "ready"})
 
 
-async def _readiness_error(clock: AsyncClock) -> str:
-    clock.bind()
-    if clock.closing.is_set():
-        return "shutting down"
-    if clock.feed.ready and clock.feed.store_ok and not clock.feed.stalled:
-        return ""  # the usual case needs no thread
-    return await clock.run_blocking(clock.view.readiness_error)
+async def _readiness_errors(state: State) -> Counter[str]:
+    """Return how many clocks have each error."""
+    views: ClockViews = state.views
+    if state.closing.is_set():
+        return Counter({"shutting down": len(views)})
+    if all(view.can_answer for view in views.values()):
+        return Counter()  # the usual case needs no thread
+    threads: LoopThreads = state.probe_threads
+    return Counter(await threads.run(views.readiness_errors))
 
 
 def metrics_route(metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:

@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Collection, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from clocksvc.check.finding import Finding, ok, problem, warning
 from clocksvc.errors import InvalidValue
@@ -65,7 +66,7 @@ def _compare_clocks(part: str, host: str, port: int, clocks: Collection[str]) ->
     Sends no token, because the other process may not be trusted.
     """
     try:
-        served = [str(clock["clock"]) for clock in _get(host, port, "/v1/clocks")["clocks"]]
+        served = list(_served_clocks(host, port))
     except _NO_ANSWER:
         return ok(part, "a clocksvc is already running there; its clocks are not known, because it requires a token")
     if set(clocks) <= set(served):
@@ -75,6 +76,17 @@ def _compare_clocks(part: str, host: str, port: int, clocks: Collection[str]) ->
         f"but not {', '.join(sorted(set(clocks) - set(served)))}; `clocksvc serve` can't listen on the same port"
     )
     return warning(part, text, "stop that clocksvc, or set api.port to a free port")
+
+
+def _served_clocks(host: str, port: int) -> Iterator[str]:
+    """Yield the names of the clocks that the server at this port has. Raises one of `_NO_ANSWER`."""
+    after = ""
+    while True:
+        page = _get(host, port, f"/v1/clocks?view=brief&limit=1000{after}")
+        yield from (str(clock["clock"]) for clock in page["clocks"])
+        if page["next"] is None:
+            return
+        after = f"&after={quote(str(page['next']))}"
 
 
 def _try_to_bind(host: str, port: int) -> None:

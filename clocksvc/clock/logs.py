@@ -17,8 +17,7 @@ def log_of(clock: str) -> int:
 
 def group_by_log(clocks: Iterable[str]) -> Mapping[int, tuple[str, ...]]:
     """Return the clocks of each log that has at least one of these clocks; clocks in the given order."""
-    groups: dict[int, tuple[str, ...]] = {}
+    groups: dict[int, list[str]] = {}
     for clock in clocks:
-        number = log_of(clock)
-        groups[number] = (*groups.get(number, ()), clock)
-    return groups
+        groups.setdefault(log_of(clock), []).append(clock)
+    return {log: tuple(names) for log, names in groups.items()}

@@ -33,8 +33,6 @@ from clocksvc.memory.hold_history import page_of
 from clocksvc.memory.store_access import StoreAccess
 from clocksvc.memory.store_state import StoredClock
 
-_SLOWEST = 10
-
 
 class MemoryStore:
     """A `Store` for one clock. Safe to use from several threads.
@@ -208,27 +206,7 @@ class MemoryStore:
 
     def snapshot(self) -> Snapshot:
         with self._access.answering() as content:
-            now_ms, log = self._time.now_ms(), content.log(self._log)
-            lease, clock = log.leader(now_ms), content.clock(self._clock)
-            announced = None if lease is None else log.announcements.get(lease.replica)
-            required = clock.required()
-            unknown = sum(raw_ms is None for _, raw_ms in required)
-            return Snapshot(
-                now_ms=now_ms,
-                parameters=clock.parameters,
-                leader_status=clock.status_at(now_ms),
-                leader=None if lease is None else lease.host_and_pid,
-                started_ms=clock.started_ms,
-                last_tick_ms=clock.last_tick_ms(),
-                known=len(required) - unknown,
-                unknown=unknown,
-                excluded=len(clock.excluded),
-                rejected=len(clock.rejected),
-                slowest=tuple(clock.clock_of(partition) for partition, _ in required[:_SLOWEST]),
-                exclusions=clock.exclusions,
-                pause=clock.pause,
-                leader_lacks_clock=announced is not None and self._clock not in announced[0].digests,
-            )
+            return content.snapshot(self._clock, self._time.now_ms())
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
         with self._answering() as clock:

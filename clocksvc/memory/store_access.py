@@ -10,11 +10,13 @@ from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.logs import log_of
 from clocksvc.errors import LeaseLost
 from clocksvc.interfaces.leases import Announcement
+from clocksvc.interfaces.progress import Snapshot
 from clocksvc.interfaces.time import Time
 from clocksvc.memory.scheduler_state import StoredSchedulers
 from clocksvc.memory.store_state import StoredClock
 
 _KEPT_NOTICES = 1_000
+_SLOWEST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,30 @@ class StoreContent:
     def clock(self, name: str) -> StoredClock:
         """Return the content of one clock."""
         return self.clocks.setdefault(name, StoredClock())
+
+    def snapshot(self, name: str, now_ms: int) -> Snapshot:
+        """Return the state of one clock for readers."""
+        log, clock = self.log(log_of(name)), self.clock(name)
+        lease = log.leader(now_ms)
+        announced = None if lease is None else log.announcements.get(lease.replica)
+        required = clock.required()
+        unknown = sum(raw_ms is None for _, raw_ms in required)
+        return Snapshot(
+            now_ms=now_ms,
+            parameters=clock.parameters,
+            leader_status=clock.status_at(now_ms),
+            leader=None if lease is None else lease.host_and_pid,
+            started_ms=clock.started_ms,
+            last_tick_ms=clock.last_tick_ms(),
+            known=len(required) - unknown,
+            unknown=unknown,
+            excluded=len(clock.excluded),
+            rejected=len(clock.rejected),
+            slowest=tuple(clock.clock_of(partition) for partition, _ in required[:_SLOWEST]),
+            exclusions=clock.exclusions,
+            pause=clock.pause,
+            leader_lacks_clock=announced is not None and name not in announced[0].digests,
+        )
 
     def schedulers_of(self, clock: str) -> StoredSchedulers:
         """Return the content of one clock's scheduler."""

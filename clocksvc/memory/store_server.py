@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.time import Time
+from clocksvc.memory.clock_reads import MemoryClockReads
 from clocksvc.memory.leases import MemoryLeases
 from clocksvc.memory.notices import MemoryNoticeReader
 from clocksvc.memory.schedulers import MemorySchedulers
@@ -35,6 +36,10 @@ class MemoryStoreServer:
     def store(self, clock: str, recent_ticks_ms: int = 7 * DAY_MS) -> MemoryStore:
         """Return the store of a clock, which keeps ticks for `recent_ticks_ms`."""
         return MemoryStore(self._access, clock, recent_ticks_ms)
+
+    def clock_reads(self) -> MemoryClockReads:
+        """Return what reads many clocks at once."""
+        return MemoryClockReads(self._access)
 
     def schedulers(self, clock: str) -> MemorySchedulers:
         """Return the replicas of the scheduler of a clock, and the leases on its partitions."""

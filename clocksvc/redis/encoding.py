@@ -20,6 +20,7 @@ from clocksvc.clock.request import (
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
+from clocksvc.interfaces.clock_reads import StreamEnd
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import (
     HoldHistory,
@@ -261,6 +262,17 @@ def read_bounds(clock: str, answer: Sequence[Any]) -> StreamBounds:
         last=newest,
         base_ms=optional_time(base_ms),
         written=bool(stream) or newest is not None,
+        restoring=bool(restoring),
+    )
+
+
+def read_stream_end(item: Sequence[str]) -> StreamEnd:
+    """Decode one item of the result of read_ends.lua."""
+    last_ms, base_ms, stream, restoring = item
+    return StreamEnd(
+        last_ms=optional_time(last_ms),
+        base_ms=optional_time(base_ms),
+        written=bool(stream) or last_ms != "",
         restoring=bool(restoring),
     )
 

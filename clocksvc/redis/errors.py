@@ -73,6 +73,11 @@ def translated() -> Iterator[None]:
         raise _translate(error) from error
 
 
+def error_in_result(text: str) -> StoreUnavailable:
+    """Return the error for the text of an error that is a part of a script's result."""
+    return StoreUnavailable(f"{_meaning(ResponseError(text), text.partition(' ')[0])}: {text}")
+
+
 def _translate(error: Exception) -> ClocksvcError:
     code, _, text = str(error).partition(" ")
     if isinstance(error, ResponseError) and code in _SCRIPT_ERRORS:

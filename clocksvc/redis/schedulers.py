@@ -33,7 +33,7 @@ class RedisSchedulers:
             "stats": announcement.stats,
         }
         arguments = (announcement.replica, ttl_ms, json.dumps(body), _holder(announcement), *_leases(tokens))
-        return _read(self._call(scripts.ANNOUNCE_SCHEDULER, arguments))
+        return read_schedulers(self._call(scripts.ANNOUNCE_SCHEDULER, arguments))
 
     def acquire(
         self, partition: int, token: str, announcement: SchedulerAnnouncement, ttl_ms: int, instead_of: str | None
@@ -48,7 +48,7 @@ class RedisSchedulers:
         self._call(scripts.RELEASE_PARTITIONS, (replica, *_leases(tokens)))
 
     def read(self) -> SchedulersReading:
-        return _read(self._call(scripts.READ_SCHEDULERS))
+        return read_schedulers(self._call(scripts.READ_SCHEDULERS))
 
     def _call(self, script: Script, arguments: Iterable[Argument] = ()) -> Any:
         with translated(), self._connection.calling() as redis:
@@ -64,7 +64,8 @@ def _leases(tokens: Mapping[int, str]) -> Iterator[Argument]:
         yield from partition_and_token
 
 
-def _read(answer: Sequence[Any]) -> SchedulersReading:
+def read_schedulers(answer: Sequence[Any]) -> SchedulersReading:
+    """Decode the result of read_schedulers.lua."""
     now_ms, since_ms, announcements, leases = answer
     live = sorted(zip(announcements[::2], announcements[1::2], strict=True))
     found = zip(leases[::3], leases[1::3], leases[2::3], strict=True)

@@ -142,18 +142,24 @@ WRITE_REQUEST_RESULTS = Script("write_request_results", ("lease", "requests", "r
 SUBMIT_REQUEST = Script("submit_request", ("requests", "results", "notification"), uses=("clock",))
 CANCEL_REQUEST = Script("cancel_request", ("requests",))
 READ_REQUEST_RESULT = Script("read_request_result", ("results",), uses=("clock",))
+_OF_A_SNAPSHOT = ("state", "roster", "excluded", "reported", "rejected", "ticks", "status")
 SNAPSHOT = Script(
-    "snapshot",
-    ("state", "roster", "excluded", "reported", "rejected", "ticks", "lease", "status", "replicas"),
-    uses=("clock", "partition_lines"),
+    "snapshot", ("lease", "replicas", *_OF_A_SNAPSHOT), uses=("clock", "partition_lines", "clock_snapshot")
 )
+READ_CLOCKS = Script(
+    "read_clocks",
+    ("lease", "replicas"),
+    each=(*_OF_A_SNAPSHOT, "counters", "dispatchers", "schedulers", "partition-leases"),
+    uses=("clock", "partition_lines", "clock_snapshot", "clock_counters", "live_schedulers", "guarded"),
+)
+READ_ENDS = Script("read_ends", (), each=("ticks", "state"), uses=("clock", "guarded"))
 PARTITIONS = Script(
     "partitions", ("state", "roster", "excluded", "reported", "rejected"), uses=("clock", "partition_lines")
 )
 LAGGING_PARTITIONS = Script("lagging_partitions", ("roster", "reported", "rejected"), uses=("clock", "partition_lines"))
 COUNT_HEARTBEATS = Script("count_heartbeats", ("counters",), uses=("clock",))
 COUNT_TASKS = Script("count_tasks", ("counters", "dispatchers"), uses=("clock",))
-COUNTERS = Script("counters", ("counters", "dispatchers"), uses=("clock",))
+COUNTERS = Script("counters", ("counters", "dispatchers"), uses=("clock", "clock_counters"))
 MARK_TASK_DONE = Script("mark_task_done", ("done-tasks",), uses=("clock",))
 IS_TASK_DONE = Script("is_task_done", ("done-tasks", "counters"), uses=("clock",))
 NOW = Script("now", ("counters",), uses=("clock",))
@@ -187,6 +193,8 @@ ALL = (
     CANCEL_REQUEST,
     READ_REQUEST_RESULT,
     SNAPSHOT,
+    READ_CLOCKS,
+    READ_ENDS,
     PARTITIONS,
     LAGGING_PARTITIONS,
     COUNT_HEARTBEATS,

@@ -34,7 +34,8 @@ from clocksvc.redis.errors import translated
 from clocksvc.redis.scripts import Argument, Script, Scripts
 from clocksvc.redis_url import parse_redis_url
 
-_SLOWEST = 10
+SLOWEST = 10
+"""The number of slowest partitions in a snapshot."""
 _STAGE_CHUNK = 1_000
 _STAGED_TTL_MS = DAY_MS
 """After the last `stage`. A restoration that reads a long log stages the few ticks of a slow clock at its beginning."""
@@ -155,7 +156,7 @@ class RedisStore:
             return wire.read_ticks(self._clock, redis.xrevrange(self._ticks, count=limit)[::-1])
 
     def snapshot(self) -> Snapshot:
-        return wire.read_snapshot(self._call(scripts.SNAPSHOT, (_SLOWEST, self._clock)))
+        return wire.read_snapshot(self._call(scripts.SNAPSHOT, (SLOWEST, self._clock)))
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
         after_topic, after_number = after or ("", -1)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from clocksvc.clock.spec import DAY_MS
 from clocksvc.interfaces.notices import NoticeReader
+from clocksvc.redis.clock_reads import RedisClockReads
 from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.leases import RedisLeases
 from clocksvc.redis.notices import open_notices
@@ -30,6 +31,10 @@ class RedisStoreServer:
     def store(self, clock: str, recent_ticks_ms: int = 7 * DAY_MS) -> RedisStore:
         """Return the store of a clock, which keeps ticks for `recent_ticks_ms`."""
         return RedisStore(self._connection, self._prefix, clock, recent_ticks_ms)
+
+    def clock_reads(self) -> RedisClockReads:
+        """Return what reads many clocks at once."""
+        return RedisClockReads(self._connection, self._prefix)
 
     def schedulers(self, clock: str) -> RedisSchedulers:
         """Return the replicas of the scheduler of a clock, and the leases on its partitions."""

@@ -37,6 +37,7 @@ from clocksvc.redis.store_server import RedisStoreServer
 from clocksvc.redis_url import RedisAddress, public_address
 from clocksvc.runtime.fork import PerProcess
 from clocksvc.service.clock_view import ClockView
+from clocksvc.service.clock_views import ClockViews
 from clocksvc.service.kafka_probe import KafkaProbe
 from clocksvc.service.notice_follower import NoticeFollower
 from clocksvc.service.schedules_state import SchedulesView
@@ -293,7 +294,7 @@ class Service:
             name: SchedulesView(one, open_store_server(settings).schedulers(name))
             for name, one in settings.schedules_specs().items()
         }
-        self.views: Mapping[str, ClockView] = {
+        views = {
             name: ClockView(
                 spec,
                 self._stores[name],
@@ -304,6 +305,7 @@ class Service:
             )
             for name, spec in specs.items()
         }
+        self.views = ClockViews(views, open_store_server(settings).clock_reads())
 
     def start(self) -> None:
         """Start all leaders and feeds. Returns at once."""

@@ -13,7 +13,8 @@ from clocksvc.clock.holds import Hold, Reason, status
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.errors import ClocksvcError
+from clocksvc.errors import ClocksvcError, StoreUnavailable
+from clocksvc.interfaces.clock_reads import ClockReading
 from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.progress import PartitionClock, Snapshot
 from clocksvc.interfaces.store import Store
@@ -37,6 +38,23 @@ _NO_LEADER = (
     "no process leads this clock: run clocksvc serve with this clock in its configuration. If it runs, its log has the "
     "cause"
 )
+
+
+class _Seen(NamedTuple):
+    """What was last read of the clock. `snapshot`, `counters` and `hold` are None if the store did not answer.
+
+    Attributes:
+        hold: the hold in the leader's status.
+        due_ticks: the number in the leader's status; None if it has none.
+        error: why the store did not answer.
+    """
+
+    snapshot: Snapshot | None = None
+    counters: Counters | None = None
+    schedules: SchedulesState | None = None
+    hold: Hold | None = None
+    due_ticks: int | None = None
+    error: str = ""
 
 
 class PartitionPage(NamedTuple):
@@ -68,12 +86,9 @@ class ClockView:
         self._time = time
         self._write_error = write_error
         self._schedules = schedules
-        self._schedules_state: SchedulesState | None = None
         self._reading = threading.Lock()
         self._read_at = float("-inf")
-        self._snapshot: Snapshot | None = None
-        self._counters: Counters | None = None
-        self._read_error = ""
+        self._seen = _Seen()
         self._started_ms: int | None = None
         self._out_of_orderness_ms = spec.max_out_of_orderness_ms
         self._interval_ms = spec.interval_ms
@@ -81,14 +96,9 @@ class ClockView:
     def snapshot(self) -> Snapshot | None:
         """Return the store's snapshot; None if the store did not answer.
 
-        It is at most 0.25 s old, and not older than the last shown tick. With an older snapshot, a partition could seem
-        to be behind the clock.
+        It is at most 0.25 s old, and not older than the last shown tick.
         """
-        with self._reading:
-            if self._time.monotonic() - self._read_at >= VIEW_MAX_AGE_S or self._precedes_last_tick():
-                self._read_snapshot()
-                self._read_at = self._time.monotonic()
-            return self._snapshot
+        return self._fresh(self.feed.last).snapshot
 
     def invalidate(self) -> None:
         """Make the next call read the store again. Blocks while another thread reads it."""
@@ -98,8 +108,105 @@ class ClockView:
     def state(self) -> PublicState:
         """Return the clock's public state now."""
         last = self.feed.last
-        snapshot, now_ms = self.snapshot(), self._time.now_ms()
-        hold = self._hold(snapshot, last, now_ms)
+        return self._state(self._fresh(last), last)
+
+    def state_at(self, last: Tick | None) -> PublicState:
+        """Return the clock's public state with what was read last. Does not block. `last` is the tick that is shown."""
+        return self._state(self._seen, last)
+
+    def is_older_than(self, max_age_s: float, last: Tick | None) -> bool:
+        """True if what was read last is older than `max_age_s`, or older than the tick `last`.
+
+        With a snapshot that is older than a tick, a partition could seem to be behind the clock.
+        """
+        if self._time.monotonic() - self._read_at >= max_age_s:
+            return True
+        snapshot = self._seen.snapshot
+        if last is None or snapshot is None or self.feed.rebuilding:
+            return False
+        return (snapshot.last_tick_ms or 0) < last.at_ms
+
+    def accept(self, reading: ClockReading | StoreUnavailable) -> None:
+        """Use what was read of the clock together with other clocks. Blocks while another thread reads this clock."""
+        with self._reading:
+            if isinstance(reading, StoreUnavailable):
+                self._fail(reading)
+            else:
+                schedules = None if self._schedules is None else self._schedules.state_of(reading.schedulers)
+                self._see(reading.snapshot, reading.counters, schedules)
+
+    @property
+    def counters(self) -> Counters | None:
+        """The counters that were read last; None if the store did not answer."""
+        return self._seen.counters
+
+    @property
+    def can_answer(self) -> bool:
+        """True if the feed has read the store, and its last read succeeded. Otherwise see `readiness_error`."""
+        return self.feed.ready and self.feed.store_ok and not self.feed.stalled
+
+    def readiness_error(self) -> str:
+        """Return why this replica can't show the clock's state; "" if it can. A state with a hold is not an error.
+
+        Reads the store, unless the feed's last read succeeded.
+        """
+        if self.feed.ready and not self.can_answer:
+            self.snapshot()
+        return self.readiness_error_at()
+
+    def readiness_error_at(self) -> str:
+        """Like `readiness_error`, with what was read last. Does not block."""
+        if not self.feed.ready:
+            return "not read yet"
+        return "" if self.can_answer or self._seen.snapshot is None else "lost while the store answers"
+
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> PartitionPage:
+        """Return partition clocks in order of topic and number, at most `limit`. `after` None means from the first one.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        self.snapshot()
+        now_ms = self._time.now_ms()
+        found = self.store.partitions(after, limit, topic)
+        return PartitionPage(now_ms, [self._partition(clock, now_ms) for clock in found])
+
+    def _fresh(self, last: Tick | None) -> _Seen:
+        """Return what was read last. Reads the store if this is older than 0.25 s, or than the tick `last`."""
+        with self._reading:
+            if self.is_older_than(VIEW_MAX_AGE_S, last):
+                self._read()
+            return self._seen
+
+    def _read(self) -> None:
+        try:
+            snapshot = self.store.snapshot()
+        except ClocksvcError as error:
+            self._fail(error)
+            return
+        try:
+            counters = self.store.counters()
+        except ClocksvcError:
+            counters = None
+        self._see(snapshot, counters, None if self._schedules is None else self._schedules.state())
+
+    def _fail(self, error: ClocksvcError) -> None:
+        self._seen = _Seen(schedules=None if self._schedules is None else self._schedules.unknown, error=str(error))
+        self._read_at = self._time.monotonic()
+
+    def _see(self, snapshot: Snapshot, counters: Counters | None, schedules: SchedulesState | None) -> None:
+        hold, numbers = _read_status(snapshot.leader_status)
+        self._seen = _Seen(snapshot, counters, schedules, hold, numbers.get("due_ticks"))
+        # The store has this time only after Kafka has answered once. Before that, the leader's status has it.
+        self._started_ms = snapshot.started_ms or numbers.get("started_ms") or self._started_ms
+        if snapshot.parameters is not None:
+            self._out_of_orderness_ms = snapshot.parameters.out_of_orderness_ms
+            self._interval_ms = snapshot.parameters.interval_ms
+        self._read_at = self._time.monotonic()
+
+    def _state(self, seen: _Seen, last: Tick | None) -> PublicState:
+        snapshot, now_ms = seen.snapshot, self._time.now_ms()
+        hold = self._hold(seen, last, now_ms)
         since_ms = self._since_ms(last)
         return PublicState(
             clock=self.spec.name,
@@ -128,69 +235,22 @@ class ClockView:
             leader=None if snapshot is None else snapshot.leader,
             topics=self.spec.topics,
             group=self.spec.group,
-            heartbeats=self._heartbeats(),
-            due_ticks=None if snapshot is None else _published_number(snapshot.leader_status, "due_ticks"),
-            schedules=self._schedules_state,
+            heartbeats=self._heartbeats(seen.counters),
+            due_ticks=seen.due_ticks,
+            schedules=seen.schedules,
         )
 
-    def readiness_error(self) -> str:
-        """Return why this replica can't show the clock's state; "" if it can. A state with a hold is not an error."""
-        if not self.feed.ready:
-            return "not read yet"
-        if (self.feed.store_ok and not self.feed.stalled) or self.snapshot() is None:
-            return ""
-        return "lost while the store answers"
-
-    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> PartitionPage:
-        """Return partition clocks in order of topic and number, at most `limit`. `after` None means from the first one.
-
-        Raises:
-            StoreUnavailable: the store does not answer.
-        """
-        self.snapshot()
-        now_ms = self._time.now_ms()
-        found = self.store.partitions(after, limit, topic)
-        return PartitionPage(now_ms, [self._partition(clock, now_ms) for clock in found])
-
-    def _precedes_last_tick(self) -> bool:
-        last, snapshot = self.feed.last, self._snapshot
-        if last is None or snapshot is None or self.feed.rebuilding:
-            return False
-        return (snapshot.last_tick_ms or 0) < last.at_ms
-
-    def _read_snapshot(self) -> None:
-        try:
-            self._snapshot = self.store.snapshot()
-        except ClocksvcError as error:
-            self._snapshot, self._counters, self._read_error = None, None, str(error)
-            self._schedules_state = None if self._schedules is None else self._schedules.unknown
-            return
-        self._counters = self._read_counters()
-        self._schedules_state = None if self._schedules is None else self._schedules.state()
-        # The store has this time only after Kafka has answered once. Before that, the leader's status has it.
-        published_ms = _published_number(self._snapshot.leader_status, "started_ms")
-        self._started_ms = self._snapshot.started_ms or published_ms or self._started_ms
-        if self._snapshot.parameters is not None:
-            self._out_of_orderness_ms = self._snapshot.parameters.out_of_orderness_ms
-            self._interval_ms = self._snapshot.parameters.interval_ms
-
-    def _read_counters(self) -> Counters | None:
-        try:
-            return self.store.counters()
-        except ClocksvcError:
-            return None
-
-    def _hold(self, snapshot: Snapshot | None, last: Tick | None, now_ms: int) -> Hold | None:
+    def _hold(self, seen: _Seen, last: Tick | None, now_ms: int) -> Hold | None:
+        snapshot = seen.snapshot
         if snapshot is None:
-            return Hold(Reason.STORE_UNAVAILABLE, detail=self._read_error)
+            return Hold(Reason.STORE_UNAVAILABLE, detail=seen.error)
         write_error = self._write_error() if snapshot.leader is None else None
         if write_error is not None:
             return Hold(Reason.STORE_UNAVAILABLE, detail=write_error)
-        published = published_hold(snapshot.leader_status)
         if snapshot.leader_lacks_clock:
             return Hold(Reason.CONFIG_CONFLICT, detail=_LEADER_LACKS_CLOCK.format(leader=snapshot.leader))
-        if published is not None or snapshot.leader is not None:
-            return published
+        if seen.hold is not None or snapshot.leader is not None:
+            return seen.hold
         # A status of "no hold" stays valid until its TTL, so short failovers stay invisible.
         since_ms = self._since_ms(last)
         quiet_ms = 0 if since_ms is None else now_ms - since_ms
@@ -201,8 +261,8 @@ class ClockView:
     def _since_ms(self, last: Tick | None) -> int | None:
         return self._started_ms if last is None else last.emitted_at_ms
 
-    def _heartbeats(self) -> HeartbeatState:
-        spec, counters = self.spec.heartbeat, self._counters
+    def _heartbeats(self, counters: Counters | None) -> HeartbeatState:
+        spec = self.spec.heartbeat
         return HeartbeatState(
             every_ms=None if spec is None else spec.every_ms,
             last_success_ms=None if counters is None else counters.heartbeat_success_ms,
@@ -225,19 +285,17 @@ class ClockView:
 
 def published_hold(leader_status: str | None) -> Hold | None:
     """Return the hold in the leader's status; None if the status has no hold."""
-    if leader_status is None:
-        return None
+    return _read_status(leader_status)[0]
+
+
+def _read_status(leader_status: str | None) -> tuple[Hold | None, dict[str, int]]:
+    """Return the hold and the numbers in a leader's status; None and {} if it has none."""
     try:
-        wire = json.loads(leader_status)["hold"]
-        return None if wire is None else Hold.from_wire(wire)
+        wire = {} if leader_status is None else json.loads(leader_status)
+        numbers = {name: value for name, value in wire.items() if isinstance(value, int)}
+    except (AttributeError, ValueError):
+        return None, {}
+    try:
+        return None if wire.get("hold") is None else Hold.from_wire(wire["hold"]), numbers
     except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _published_number(leader_status: str | None, field: str) -> int | None:
-    """Return a number of the leader's status; None if the status does not have it."""
-    try:
-        number = None if leader_status is None else json.loads(leader_status).get(field)
-    except ValueError:
-        return None
-    return number if isinstance(number, int) else None
+        return None, numbers

@@ -107,7 +107,7 @@ class PublicState:
 
 def state_to_wire(state: PublicState) -> dict[str, Any]:
     """Return the JSON of `GET /v1/clocks/{clock}`."""
-    last, hold, partitions = state.last_tick, state.hold, state.partitions
+    last, hold = state.last_tick, state.hold
     return {
         "clock": state.clock,
         "time": None if last is None else to_rfc3339(last.at_ms),
@@ -119,12 +119,7 @@ def state_to_wire(state: PublicState) -> dict[str, Any]:
         "due_ticks": state.due_ticks,
         "status": str(state.status),
         "hold": None if hold is None else hold.to_wire() | {"since": time_to_wire(state.hold_since_ms)},
-        "partitions": {
-            "known": None if partitions is None else partitions.known,
-            "unknown": None if partitions is None else partitions.unknown,
-            "excluded": None if partitions is None else partitions.excluded,
-            "rejected": None if partitions is None else partitions.rejected,
-        },
+        "partitions": _counts_to_wire(state.partitions),
         **overrides_to_wire(state.exclusions, state.pause),
         "slowest": [public_partition_to_wire(partition) for partition in state.slowest],
         "leader": state.leader,
@@ -137,6 +132,25 @@ def state_to_wire(state: PublicState) -> dict[str, Any]:
         },
         "schedules": None if state.schedules is None else schedules_to_wire(state.schedules),
         "last_tick": None if last is None else last.to_wire(),
+    }
+
+
+def brief_state_to_wire(state: PublicState) -> dict[str, Any]:
+    """Return the JSON of a clock in the list `GET /v1/clocks?view=brief`."""
+    hold, last = state.hold, state.last_tick
+    return {
+        "clock": state.clock,
+        "time": None if last is None else to_rfc3339(last.at_ms),
+        "status": str(state.status),
+        "behind_seconds": _seconds(state.behind_ms),
+        "hold": None
+        if hold is None
+        else {
+            "reason": str(hold.reason),
+            "since": time_to_wire(state.hold_since_ms),
+            "partition_count": len(hold.partitions),
+        },
+        "partitions": _counts_to_wire(state.partitions),
     }
 
 
@@ -207,6 +221,15 @@ def public_partition_from_wire(wire: Mapping[str, Any]) -> PublicPartition:
         excluded=wire["excluded"],
         rejected=_member(Outcome, wire["refused"]),
     )
+
+
+def _counts_to_wire(counts: PartitionCounts | None) -> dict[str, int | None]:
+    return {
+        "known": None if counts is None else counts.known,
+        "unknown": None if counts is None else counts.unknown,
+        "excluded": None if counts is None else counts.excluded,
+        "rejected": None if counts is None else counts.rejected,
+    }
 
 
 def _member(kind: type[E], value: str | None) -> E | str | None:

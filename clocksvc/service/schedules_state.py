@@ -61,9 +61,13 @@ class SchedulesView:
     def state(self) -> SchedulesState:
         """Return the state. Blocks for at most the store's timeout. An outage raises no exception."""
         try:
-            return schedules_state(self._spec.partitions, self._schedulers.read())
+            return self.state_of(self._schedulers.read())
         except ClocksvcError:
             return self.unknown
+
+    def state_of(self, reading: SchedulersReading) -> SchedulesState:
+        """Return the state by what was read of the store."""
+        return schedules_state(self._spec.partitions, reading)
 
 
 def schedules_state(partitions: int, reading: SchedulersReading) -> SchedulesState:

@@ -16,6 +16,7 @@ from clocksvc.leader.leader import Phase
 from clocksvc.metrics.exposition import Metrics
 from clocksvc.service.bootstrap import set_switch_interval
 from clocksvc.service.clock_view import ClockView
+from clocksvc.service.clock_views import ClockViews
 from clocksvc.service.notice_follower import NoticeFollower
 from clocksvc.service.tick_feed import TickFeed
 from tests.bench.bench_leader import Bench
@@ -75,9 +76,10 @@ def _service(bench: Bench) -> Iterator[str]:
     set_switch_interval()
     feed, name = TickFeed(bench.spec.name, bench.store, SystemTime()), bench.spec.name
     metrics = Metrics([name])
-    metrics.watch([view := ClockView(bench.spec, bench.store, feed, SystemTime())])
+    views = ClockViews({name: ClockView(bench.spec, bench.store, feed, SystemTime())}, bench.store_server.clock_reads())
+    metrics.watch(views.values())
     metrics.leading(bench.log, True)
-    http = server(create_app({name: view}, metrics=metrics.render, version=version("clocksvc")), "127.0.0.1", 0)
+    http = server(create_app(views, metrics=metrics.render, version=version("clocksvc")), "127.0.0.1", 0)
     leader = bench.thread()
     follower = NoticeFollower([feed], bench.store_server.notices([name]), SystemTime())
     with ExitStack() as ending:

@@ -7,6 +7,7 @@ from redis import Redis, RedisCluster
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import DAY_MS
+from clocksvc.interfaces.clock_reads import ClockReads
 from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.notices import NoticeReader
 from clocksvc.interfaces.schedulers import Schedulers
@@ -28,6 +29,9 @@ class StoreServer(Protocol):
 
     def store(self, clock: str, recent_ticks_ms: int = 7 * DAY_MS) -> Store:
         """The store of a clock."""
+
+    def clock_reads(self) -> ClockReads:
+        """What reads many clocks at once."""
 
     def schedulers(self, clock: str) -> Schedulers:
         """The replicas of the scheduler of a clock, and the leases on its partitions."""

@@ -194,8 +194,8 @@ class Installation:
         return state
 
     def states(self, replica: str | None = None) -> list[dict[str, Any]]:
-        """`GET /v1/clocks`: the states of all clocks."""
-        answer = http_client.get(f"{self._url(replica)}/v1/clocks", timeout=10)
+        """`GET /v1/clocks`: the states of all clocks, at most 1,000."""
+        answer = http_client.get(f"{self._url(replica)}/v1/clocks?limit=1000", timeout=10)
         assert answer.status_code == 200, answer.text
         states: list[dict[str, Any]] = answer.json()["clocks"]
         return states

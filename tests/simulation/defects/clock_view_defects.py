@@ -5,8 +5,7 @@ from unittest.mock import patch
 
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.tick import Tick
-from clocksvc.interfaces.progress import Snapshot
-from clocksvc.service.clock_view import ClockView
+from clocksvc.service.clock_view import ClockView, _Seen
 from tests.simulation.defects.defect import Promise, defect
 
 Patched = AbstractContextManager[object]
@@ -21,8 +20,8 @@ Patched = AbstractContextManager[object]
 def missing_leader_not_said() -> Patched:
     hold = ClockView._hold
 
-    def look_away(view: ClockView, snapshot: Snapshot | None, last: Tick | None, now_ms: int) -> Hold | None:
-        return hold(view, snapshot, last, now_ms) if snapshot is None or snapshot.leader is not None else None
+    def look_away(view: ClockView, seen: _Seen, last: Tick | None, now_ms: int) -> Hold | None:
+        return hold(view, seen, last, now_ms) if seen.snapshot is None or seen.snapshot.leader is not None else None
 
     return patch.object(ClockView, "_hold", look_away)
 

@@ -177,6 +177,7 @@ RULES: list[tuple[str, str, Handling]] = [
     (r".*", r"curl -N '?localhost:8080/v1/clocks/checkins/ticks/stream.*", Follow("event: tick")),
     (r".*", r"curl -X POST localhost:8080/v1/clocks/checkins/(reports|exclusions) .*", Run()),
     (r"docs/http\.md", r"curl localhost:8080/v1/clocks/checkins/partitions/brief", Run()),
+    (r"docs/http\.md", r"curl 'localhost:8080/v1/clocks\?order=worst.*", Run()),
     (r"docs/production\.md", r"kafka-configs\.sh .*", Run(says="Completed updating config")),
     (r".*", r"redis-cli config set .*", Run(says="OK")),
     (r".*", r"redis-cli info memory", Run(says="maxmemory_policy")),

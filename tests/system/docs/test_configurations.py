@@ -9,6 +9,7 @@ import yaml
 
 from clocksvc.api.app import create_app
 from clocksvc.settings import Settings
+from tests.faulty.clock_views import views_of
 from tests.repository import ROOT
 from tests.system.docs.blocks import DOCUMENTS, Block, blocks
 from tests.unit.settings.sample_config import TOKEN, loaded
@@ -73,7 +74,7 @@ def test_values_are_the_charts(block: Block) -> None:
 @pytest.mark.parametrize("block", of("probes"), ids=lambda block: f"{block.document}: {block.name}")
 def test_probes_use_the_api(block: Block) -> None:
     """Paths of the API, on its port."""
-    paths = create_app({}, metrics=lambda: (b"", ""), version="0.1.0").openapi()["paths"]
+    paths = create_app(views_of(), metrics=lambda: (b"", ""), version="0.1.0").openapi()["paths"]
     for probe in (value for name, value in yaml.safe_load(block.text).items() if name.endswith("Probe")):
         assert probe["httpGet"]["path"] in paths
         assert probe["httpGet"]["port"] == Settings.model_fields["api"].get_default(call_default_factory=True).port

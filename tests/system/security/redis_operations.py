@@ -52,9 +52,16 @@ def errors(steps: Iterator[Step]) -> list[str]:
     return found
 
 
+def raise_error(found: object) -> None:
+    """Raise the error of a clock that was not read."""
+    if isinstance(found, ClocksvcError):
+        raise found
+
+
 def a_service(server: RedisStoreServer, now_ms: int) -> Iterator[Step]:
     """The operations of a leader, a feed and the API, on an empty store."""
     store, leases, notices = server.store(CLOCK), server.leases(LOG), server.notices([CLOCK])
+    reads = server.clock_reads()
     excluded = [Exclusion(ORDERS_1, "ann", now_ms, "broken disk")]
     late = Request("r1", RequestKind.PAUSE, "ann", now_ms, "a migration", now_ms + MINUTE)
     status = StatusUpdate('{"hold": null}', [HoldChange(0, None)])
@@ -93,6 +100,8 @@ def a_service(server: RedisStoreServer, now_ms: int) -> Iterator[Step]:
     yield lambda: leases.wait_for_notification(0)
     yield lambda: leases.wait_for_notification(0.01)
     yield lambda: store.snapshot()
+    yield lambda: raise_error(reads.read([CLOCK])[CLOCK])
+    yield lambda: raise_error(reads.ends([CLOCK])[CLOCK])
     yield lambda: store.partitions(None, 10)
     yield lambda: store.lagging_partitions(now_ms, 10)
     yield lambda: store.newest_ticks(10)

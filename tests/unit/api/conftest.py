@@ -13,6 +13,7 @@ from clocksvc.api.allowed_hosts import AllowedHosts
 from clocksvc.api.app import create_app
 from clocksvc.api.schedule_access import ScheduleAccess
 from clocksvc.api.tokens import Token
+from tests.faulty.clock_views import views_of
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.openapi_contract import check_documented
 
@@ -28,7 +29,7 @@ def clock_fixture() -> ClockFixture:
 @pytest.fixture(scope="session")
 def openapi() -> dict[str, Any]:
     """The OpenAPI of the service."""
-    made: dict[str, Any] = create_app({}, metrics=lambda: (b"", ""), version="0.1.0").openapi()
+    made: dict[str, Any] = create_app(views_of(), metrics=lambda: (b"", ""), version="0.1.0").openapi()
     return made
 
 
@@ -52,7 +53,7 @@ def client_of(openapi: dict[str, Any]) -> Iterator[ClientOf]:
             access: Mapping[str, ScheduleAccess] = {},
         ) -> TestClient:
             app = create_app(
-                {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures},
+                views_of(*(clock_fixture.view for clock_fixture in fixtures)),
                 access=access,
                 tokens=tokens,
                 hosts=hosts,

@@ -14,6 +14,7 @@ from clocksvc.api.schedule_access import ScheduleAccess
 from clocksvc.api.server import Server, server
 from clocksvc.api.tokens import Token
 from clocksvc.errors import StoreUnavailable
+from tests.faulty.clock_views import views_of
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.waiting import eventually
 
@@ -62,7 +63,7 @@ def serving(
 ) -> Iterator[RunningService]:
     """Serve these clocks until the end of the block, on a free port unless one is given."""
     app = create_app(
-        {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures},
+        views_of(*(clock_fixture.view for clock_fixture in fixtures)),
         access=access,
         tokens=tokens,
         streams_per_token=streams_per_token,

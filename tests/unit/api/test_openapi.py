@@ -16,6 +16,7 @@ from schemathesis.schemas import BaseSchema
 
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Scope, Token
+from tests.faulty.clock_views import views_of
 from tests.unit.api.clock_fixture import NOON, ClockFixture, ticks
 from tests.unit.api.openapi_contract import PROBLEM, operations
 from tests.unit.api.schedule_fixture import ScheduleFixture
@@ -53,7 +54,7 @@ def app() -> FastAPI:
     schedules = ScheduleFixture()
     schedules.add("monitor-1")
     return create_app(
-        {"checkins": clock.view},
+        views_of(clock.view),
         access={"checkins": schedules.access},
         tokens=[Token("all", SECRET, frozenset(Scope))],
         metrics=lambda: (b"clocksvc_build_info 1\n", "text/plain; version=0.0.4; charset=utf-8"),

@@ -19,6 +19,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.schemas import BaseSchema
 
 from clocksvc.api.app import create_app
+from tests.faulty.clock_views import views_of
 from tests.system.docs.blocks import commands
 from tests.unit.cli.conftest import Workspace, wait_ready
 from tests.waiting import eventually
@@ -39,7 +40,7 @@ API = schemathesis.pytest.from_fixture("api")
 @pytest.fixture(scope="module")
 def schema() -> BaseSchema:
     """The OpenAPI of the service."""
-    document = create_app({}, metrics=lambda: (b"", ""), version="0.1.0").openapi()
+    document = create_app(views_of(), metrics=lambda: (b"", ""), version="0.1.0").openapi()
     return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict({"checks": CHECKS}))
 
 

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from clocksvc.api import pages
 from clocksvc.api.app import create_app
 from clocksvc.api.tokens import Scope, Token
+from tests.faulty.clock_views import views_of
 from tests.unit.api.clock_fixture import ClockFixture, ticks
 from tests.unit.api.schedule_fixture import ScheduleFixture
 
@@ -61,7 +62,7 @@ def application() -> FastAPI:
     for clock_fixture in fixtures:
         clock_fixture.publish(*ticks(1, clock=clock_fixture.spec.name))
         clock_fixture.read()
-    views = {clock_fixture.spec.name: clock_fixture.view for clock_fixture in fixtures}
+    views = views_of(*(clock_fixture.view for clock_fixture in fixtures))
     access = {name: ScheduleFixture(name).access for name in views}
     return create_app(views, access=access, tokens=TOKENS, metrics=lambda: (b"", "text/plain"), version="0.1.0")
 

@@ -15,6 +15,7 @@ import pytest
 from clocksvc.api.app import create_app
 from clocksvc.api.scheduler_app import create_scheduler_app
 from clocksvc.clock.tick import Tick
+from tests.faulty.clock_views import views_of
 from tests.http_stub import Asked, HttpStub, Reply
 from tests.system.ops.chart.rendering import Manifest, configuration, kinds, one, pod_specs
 
@@ -120,7 +121,7 @@ def test_probes_and_metrics_ask_for_paths_that_there_are(rendered: Rendered) -> 
     container = _containers(manifests, "clocksvc")["clock-clocksvc-api"]
     probes = [container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
     (endpoint,) = one(manifests, "ServiceMonitor", "clock-clocksvc")["spec"]["endpoints"]
-    paths = create_app({}, metrics=lambda: (b"", "text/plain"), version="0").openapi()["paths"]
+    paths = create_app(views_of(), metrics=lambda: (b"", "text/plain"), version="0").openapi()["paths"]
 
     assert [probe["path"] for probe in probes] == ["/livez", "/livez", "/readyz"]
     assert {*(probe["path"] for probe in probes), endpoint["path"]} <= set(paths)

@@ -21,6 +21,7 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.notice_follower import NoticeFollower
 from clocksvc.service.tick_feed import TickFeed
+from tests.faulty.clock_views import views_of
 from tests.faulty.store import FaultyStore
 from tests.waiting import eventually
 
@@ -143,7 +144,7 @@ class PageServer:
 
 def start_server(*clocks: PageClock, tokens: Sequence[Token] = (), port: int = 0) -> PageServer:
     """Serve these clocks; `port` 0: a free one. The caller stops the server."""
-    app = create_app({clock.spec.name: clock.view for clock in clocks}, tokens=tokens, version="0.1.0")
+    app = create_app(views_of(*(clock.view for clock in clocks)), tokens=tokens, version="0.1.0")
     running = server(app, "127.0.0.1", port)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()

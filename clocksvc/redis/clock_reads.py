@@ -1,0 +1,100 @@
+"""Reads many clocks from Redis: one script call for all clocks of a log."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from clocksvc.clock.logs import LOGS, group_by_log
+from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.clock_reads import ClockReading, StreamEnd
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.redis import encoding as wire
+from clocksvc.redis import scripts
+from clocksvc.redis.connection import RESPONSE_TIMEOUT_S, RedisConnection
+from clocksvc.redis.errors import error_in_result, translated
+from clocksvc.redis.schedulers import read_schedulers
+from clocksvc.redis.scripts import Argument, Script, Scripts
+from clocksvc.redis.store import SLOWEST
+
+T = TypeVar("T")
+
+_MOST_CLOCKS = 250
+"""The largest number of clocks in one call, which keeps Redis busy for some 10 ms."""
+_Part = tuple[int, Sequence[str]]
+"""A log and the clocks of one call."""
+
+
+class RedisClockReads:
+    """`ClockReads` of the clocks with one prefix."""
+
+    def __init__(self, connection: RedisConnection, prefix: str) -> None:
+        self._connection = connection
+        self._prefix = prefix
+        self._monotonic = SystemTime().monotonic
+
+    def read(self, clocks: Collection[str]) -> Mapping[str, ClockReading | StoreUnavailable]:
+        def call(part: _Part) -> dict[str, ClockReading | StoreUnavailable]:
+            return self._call(scripts.READ_CLOCKS, (SLOWEST, *part[1]), part, _read_clock)
+
+        return self._read(clocks, call)
+
+    def ends(self, clocks: Collection[str]) -> Mapping[str, StreamEnd | StoreUnavailable]:
+        def call(part: _Part) -> dict[str, StreamEnd | StoreUnavailable]:
+            return self._call(scripts.READ_ENDS, (), part, wire.read_stream_end)
+
+        return self._read(clocks, call)
+
+    def _call(
+        self, script: Script, arguments: Sequence[Argument], part: _Part, decode: Callable[[Any], T]
+    ) -> dict[str, T | StoreUnavailable]:
+        """Read the clocks of one call. Raises StoreUnavailable."""
+        log, names = part
+        with translated(), self._connection.calling() as redis:
+            found = Scripts(self._prefix, log).call(redis, script, arguments, names)
+        items = zip(names, found, strict=True)
+        return {name: error_in_result(item) if isinstance(item, str) else decode(item) for name, item in items}
+
+    def _read(
+        self, clocks: Collection[str], call: Callable[[_Part], dict[str, T | StoreUnavailable]]
+    ) -> dict[str, T | StoreUnavailable]:
+        parts = [
+            (log, names[first : first + _MOST_CLOCKS])
+            for log, names in group_by_log(clocks).items()
+            for first in range(0, len(names), _MOST_CLOCKS)
+        ]
+        if self._connection.is_cluster and len(parts) > 1:
+            # The logs are on several nodes. One that hangs must not delay the others.
+            with ThreadPoolExecutor(min(len(parts), LOGS), "clock-reads") as threads:
+                found = list(threads.map(lambda part: _or_error(call, part), parts))
+        else:
+            found = self._one_after_the_other(call, parts)
+        return {name: one for part in found for name, one in part.items()}
+
+    def _one_after_the_other(
+        self, call: Callable[[_Part], dict[str, T | StoreUnavailable]], parts: Sequence[_Part]
+    ) -> list[dict[str, T | StoreUnavailable]]:
+        """Read all parts from one server. If it hangs, only the first call waits for it."""
+        found: list[dict[str, T | StoreUnavailable]] = []
+        began, hangs = self._monotonic(), None
+        for part in parts:
+            if hangs is not None:
+                found.append(dict.fromkeys(part[1], hangs))
+                continue
+            try:
+                found.append(call(part))
+            except StoreUnavailable as error:
+                found.append(dict.fromkeys(part[1], error))
+                hangs = error if self._monotonic() - began >= RESPONSE_TIMEOUT_S else None
+        return found
+
+
+def _or_error(call: Callable[[_Part], dict[str, T | StoreUnavailable]], part: _Part) -> dict[str, T | StoreUnavailable]:
+    try:
+        return call(part)
+    except StoreUnavailable as error:
+        return dict.fromkeys(part[1], error)
+
+
+def _read_clock(item: Sequence[Any]) -> ClockReading:
+    snapshot, counters, schedulers = item
+    return ClockReading(wire.read_snapshot(snapshot), wire.read_counters(counters), read_schedulers(schedulers))

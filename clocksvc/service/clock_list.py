@@ -1,0 +1,103 @@
+"""The list of clocks: which clocks are listed, in which order, and where the next page begins.
+
+An order depends only on the clocks' states, and not on the time of the request. A clock whose state does not change
+keeps its place, so no page skips it.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from operator import itemgetter
+
+from clocksvc.clock.holds import Status
+from clocksvc.clock.spec import check_clock_name
+from clocksvc.errors import InvalidValue
+from clocksvc.service.public_state import PublicState
+
+_WANTED_CURSOR = "wanted the value of `next` in the previous page, which was requested with the same order"
+_GROUPS: Mapping[str, int] = {Status.HOLDING: 0, Status.CATCHING_UP: 1}
+_OTHERS = 2
+_CURSOR = re.compile(r"([0-9]):([0-9]{1,15}):([^:]*)")
+_Place = tuple[int, int, str]
+
+
+class Order(StrEnum):
+    """The orders of a list. `worst` begins with the clocks that have held longest. Then come those that catch up, then
+    all others, both with the clocks first that are furthest behind."""
+
+    NAME = "name"
+    WORST = "worst"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockQuery:
+    """Which clocks a page lists.
+
+    Attributes:
+        after: the place of the last clock on the previous page; None for the first page.
+        statuses: list only clocks with these statuses; None for all.
+    """
+
+    order: Order = Order.NAME
+    after: _Place | None = None
+    statuses: Collection[Status] | None = None
+
+    def select(self, states: Iterable[PublicState]) -> list[PublicState]:
+        """Return the clocks of this page and of all further pages, in order."""
+        wanted = (state for state in states if self.statuses is None or state.status in self.statuses)
+        placed = sorted(((place_of(state, self.order), state) for state in wanted), key=itemgetter(0))
+        return [state for place, state in placed if self.after is None or place > self.after]
+
+
+def place_of(state: PublicState, order: Order) -> _Place:
+    """Return a clock's place in an order. Places are compared."""
+    if order is Order.NAME:
+        return 0, 0, state.clock
+    reached_ms = 0 if state.last_tick is None else state.last_tick.at_ms
+    since_ms = (state.hold_since_ms or 0) if state.status is Status.HOLDING else reached_ms
+    return _GROUPS.get(state.status, _OTHERS), since_ms, state.clock
+
+
+def cursor_after(state: PublicState, order: Order) -> str:
+    """Return the cursor of the page after this clock."""
+    group, at_ms, clock = place_of(state, order)
+    return clock if order is Order.NAME else f"{group}:{at_ms}:{clock}"
+
+
+def parse_cursor(text: str, order: Order) -> _Place:
+    """The reverse of `cursor_after`.
+
+    Raises:
+        InvalidValue: not a cursor of this order.
+    """
+    wanted = InvalidValue("after", text, _WANTED_CURSOR)
+    found = _CURSOR.fullmatch(text if order is Order.WORST else f"0:0:{text}")
+    if found is None:
+        raise wanted
+    group, at_ms, clock = found.groups()
+    try:
+        check_clock_name("after", clock)
+    except InvalidValue:
+        raise wanted from None
+    return int(group), int(at_ms), clock
+
+
+def parse_statuses(text: str) -> frozenset[Status]:
+    """Return the statuses in a list with commas.
+
+    Raises:
+        InvalidValue: a word is not a status.
+    """
+    try:
+        return frozenset(Status(word) for word in text.split(","))
+    except ValueError:
+        raise InvalidValue("status", text, f"wanted one or more of {', '.join(Status)}, with commas between") from None
+
+
+def count_statuses(states: Iterable[PublicState]) -> dict[str, int]:
+    """Return the number of clocks with each status."""
+    counts = dict.fromkeys(map(str, Status), 0)
+    for state in states:
+        counts[str(state.status)] += 1
+    return counts

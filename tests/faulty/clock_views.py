@@ -1,0 +1,40 @@
+"""The views of clocks of which each has a store, and so a server, of its own."""
+
+from collections.abc import Collection, Mapping
+
+from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.clock_reads import ClockReading, StreamEnd
+from clocksvc.service.clock_view import ClockView
+from clocksvc.service.clock_views import ClockViews
+from tests.faulty.store import FaultyStore
+
+
+class ReadsOfStores:
+    """`ClockReads` over the stores of some views. A test can replace the store of a view."""
+
+    def __init__(self, views: Mapping[str, ClockView]) -> None:
+        self._views = views
+
+    def read(self, clocks: Collection[str]) -> Mapping[str, ClockReading | StoreUnavailable]:
+        return {name: self._read(name) for name in clocks}
+
+    def ends(self, clocks: Collection[str]) -> Mapping[str, StreamEnd | StoreUnavailable]:
+        return {name: self._store(name).server.clock_reads().ends([name])[name] for name in clocks}
+
+    def _read(self, name: str) -> ClockReading | StoreUnavailable:
+        store = self._store(name)
+        try:
+            return ClockReading(store.snapshot(), store.counters(), store.server.schedulers(name).read())
+        except StoreUnavailable as error:
+            return error
+
+    def _store(self, name: str) -> FaultyStore:
+        store = self._views[name].store
+        assert isinstance(store, FaultyStore)
+        return store
+
+
+def views_of(*views: ClockView) -> ClockViews:
+    """Return the views of one replica."""
+    by_name = {view.spec.name: view for view in views}
+    return ClockViews(by_name, ReadsOfStores(by_name))

@@ -1,0 +1,194 @@
+"""The store, reads of many clocks: as the reads of one clock, with one call a log, and with errors by clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from clocksvc.clock.logs import LOGS, log_of
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.clock_reads import ClockReading, StreamEnd
+from clocksvc.interfaces.hold_history import StatusUpdate
+from clocksvc.interfaces.leases import Announcement
+from clocksvc.interfaces.schedulers import SchedulerAnnouncement
+from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.store_server import RedisStoreServer
+from clocksvc.redis_url import parse_redis_url
+from tests.interfaces.store_examples import (
+    BASE,
+    BOUNDS,
+    CLOCK,
+    IDENTITY,
+    LEASE_MS,
+    LOG,
+    MINUTE,
+    ORDERS_0,
+    RECENTLY,
+    REPLICA,
+    ROSTER,
+    STARTED,
+    TOKEN,
+    send,
+)
+from tests.interfaces.store_implementations import (
+    MemoryStoreImplementation,
+    RedisStoreImplementation,
+    StoreImplementation,
+)
+
+SAME_LOG = next(f"clock-{n}" for n in range(1_000) if log_of(f"clock-{n}") == LOG)
+OTHER_LOG = next(f"clock-{n}" for n in range(1_000) if log_of(f"clock-{n}") != LOG)
+NEW = "never-led"
+CLOCKS = (CLOCK, SAME_LOG, OTHER_LOG, NEW)
+
+
+def lead(implementation: StoreImplementation, clock: str, ticks: int) -> None:
+    """Lead a clock, with reports, counters, ticks, a status and a scheduler."""
+    server = implementation.server
+    store, leases = server.store(clock), server.leases(log_of(clock))
+    assert leases.acquire(TOKEN, REPLICA, LEASE_MS)
+    leases.announce(Announcement(REPLICA, {CLOCK: "digest", OTHER_LOG: "digest"}, 0), LEASE_MS, {"digest": "{}"})
+    store.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
+    store.write_roster(TOKEN, ROSTER, 1)
+    store.begin(TOKEN, BASE, restoring=ticks == 0)
+    store.publish(
+        TOKEN, [Tick(clock, BASE + n * MINUTE, BASE + (n - 1) * MINUTE, MINUTE, RECENTLY) for n in range(1, ticks + 1)]
+    )
+    leases.publish_statuses(TOKEN, {clock: StatusUpdate(f'{{"hold": null, "due_ticks": {ticks}}}')}, LEASE_MS)
+    send(store, (ORDERS_0, BASE))
+    store.count_heartbeats({"delivered": ticks + 1}, success=True)
+    server.schedulers(clock).announce(SchedulerAnnouncement(f"host:{ticks} 1", "http://host:1"), LEASE_MS, {0: "token"})
+
+
+def without_now(reading: object) -> ClockReading:
+    """A reading without the time at which it was made."""
+    assert isinstance(reading, ClockReading)
+    return ClockReading(replace(reading.snapshot, now_ms=0), reading.counters, replace(reading.schedulers, now_ms=0))
+
+
+def test_each_clock_is_read_as_if_alone(implementation: StoreImplementation) -> None:
+    """State, counters and schedulers of each clock, also of one that no leader has written. A clock that the leader of
+    its log does not know is marked."""
+    for count, clock in enumerate((CLOCK, SAME_LOG, OTHER_LOG)):
+        lead(implementation, clock, count)
+    server = implementation.server
+    alone = {
+        name: ClockReading(store.snapshot(), store.counters(), server.schedulers(name).read())
+        for name in CLOCKS
+        for store in (server.store(name),)
+    }
+
+    found = server.clock_reads().read(CLOCKS)
+
+    assert {name: without_now(one) for name, one in found.items()} == {
+        name: without_now(one) for name, one in alone.items()
+    }
+    states = {name: one.snapshot for name, one in alone.items()}
+    assert [states[name].leader_lacks_clock for name in CLOCKS[:3]] == [False, True, False]
+    assert [len(alone[name].schedulers.announcements) for name in CLOCKS] == [1, 1, 1, 0]
+
+
+def test_the_ends_of_streams_are_those_of_their_bounds(implementation: StoreImplementation) -> None:
+    """An empty stream that is restored, streams with ticks, and one that was never written."""
+    for count, clock in enumerate((CLOCK, SAME_LOG, OTHER_LOG)):
+        lead(implementation, clock, count)
+
+    found = implementation.server.clock_reads().ends(CLOCKS)
+
+    assert found == {
+        CLOCK: StreamEnd(None, BASE, written=True, restoring=True),
+        SAME_LOG: StreamEnd(BASE + MINUTE, BASE, written=True, restoring=False),
+        OTHER_LOG: StreamEnd(BASE + 2 * MINUTE, BASE, written=True, restoring=False),
+        NEW: StreamEnd(None, None, written=False, restoring=False),
+    }
+    assert [one.end_ms for one in found.values() if isinstance(one, StreamEnd)] == [
+        implementation.server.store(name).bounds().end_ms for name in CLOCKS
+    ]
+
+
+def test_no_clock_costs_no_call(implementation: StoreImplementation) -> None:
+    """An empty question has an empty answer."""
+    reads = implementation.server.clock_reads()
+
+    assert (reads.read([]), reads.ends([])) == ({}, {})
+
+
+@contextmanager
+def without_answers(implementation: StoreImplementation) -> Iterator[StoreImplementation]:
+    """The same store, which does not answer."""
+    if isinstance(implementation, MemoryStoreImplementation):
+        implementation.memory.broken = True
+        yield implementation
+        return
+    assert isinstance(implementation, RedisStoreImplementation)
+    connection = RedisConnection(parse_redis_url("redis://127.0.0.1:1/0"))
+    implementation.server = RedisStoreServer(connection, implementation.prefix)
+    yield implementation
+    connection.close()
+
+
+def test_a_store_without_answers_is_an_error_of_each_clock(implementation: StoreImplementation) -> None:
+    """Nothing is raised, so that what was read of other logs is not lost."""
+    with without_answers(implementation) as silent:
+        reads = silent.server.clock_reads()
+        found: dict[str, Any] = {**reads.read(CLOCKS)}
+        ends: dict[str, Any] = {**reads.ends(CLOCKS)}
+
+    assert {name: type(one) for name, one in found.items()} == dict.fromkeys(CLOCKS, StoreUnavailable)
+    assert {name: type(one) for name, one in ends.items()} == dict.fromkeys(CLOCKS, StoreUnavailable)
+
+
+@pytest.mark.servers
+def test_keys_of_another_program_concern_one_clock(on_redis: RedisStoreImplementation) -> None:
+    """The error has a plain text; the other clocks of the log are read."""
+    on_redis.raw.set(on_redis.key("state"), "mine")
+    reads = on_redis.server.clock_reads()
+
+    found, ends = reads.read(CLOCKS), reads.ends(CLOCKS)
+
+    for one in (found[CLOCK], ends[CLOCK]):
+        assert isinstance(one, StoreUnavailable)
+        assert "its own prefix" in str(one)
+    assert [type(found[name]) for name in CLOCKS[1:]] == [ClockReading] * 3
+    assert [type(ends[name]) for name in CLOCKS[1:]] == [StreamEnd] * 3
+    on_redis.wipe()
+
+
+@pytest.mark.servers
+def test_a_key_of_a_consumer_with_another_type_is_dropped(on_redis: RedisStoreImplementation) -> None:
+    """As for one clock: a consumer can create these keys."""
+    for name in ("rejected", "counters", "dispatchers"):
+        on_redis.raw.set(on_redis.key(name), "mine")
+
+    assert isinstance(on_redis.server.clock_reads().read(CLOCKS)[CLOCK], ClockReading)
+
+
+class CountedConnection(RedisConnection):
+    """A connection that counts its calls."""
+
+    calls = 0
+
+    def calling(self) -> Any:
+        self.calls += 1
+        return super().calling()
+
+
+@pytest.mark.servers
+def test_two_thousand_clocks_are_read_with_a_call_for_each_log(redis_url: str, key_prefix: str) -> None:
+    """Not with one for each clock."""
+    connection = CountedConnection(parse_redis_url(redis_url))
+    reads = RedisStoreServer(connection, key_prefix).clock_reads()
+    names = [f"clock-{number}" for number in range(2_000)]
+
+    found = reads.read(names)
+    calls, connection.calls = connection.calls, 0
+    ends = reads.ends(names)
+    connection.close()
+
+    assert (calls, connection.calls) == (LOGS, LOGS)
+    assert {type(one) for one in found.values()} == {ClockReading}
+    assert {type(one) for one in ends.values()} == {StreamEnd}
+    assert len(found) == len(ends) == len(names)
