@@ -1,6 +1,6 @@
 """Reads facts about the configured Kafka, the tick log, and each clock's topics and group. Writes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from clocksvc.check import rules_kafka, rules_schedules, rules_topic
@@ -14,7 +14,7 @@ from clocksvc.errors import ClocksvcError, MetadataUnavailable, UnreadableRecord
 from clocksvc.interfaces.checkpoints import checkpoint_topic
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.kafka.cluster_facts import GroupFacts, LogRecord, TopicFacts
+from clocksvc.kafka.cluster_facts import Described, GroupFacts, LogRecord, TopicFacts
 from clocksvc.kafka.inspector import KafkaInspector
 from clocksvc.kafka.schedule_topics import topics_of
 from clocksvc.service import bootstrap
@@ -46,27 +46,31 @@ def probe_kafka(settings: Settings, time: Time, groups: dict[str, GroupFacts]) -
 def _probe(
     inspector: KafkaInspector, settings: Settings, time: Time, groups: dict[str, GroupFacts]
 ) -> Iterator[Finding]:
+    specs = list(settings.clock_specs().values())
+    yield from rules_kafka.evaluate_heartbeats(specs)
     cluster = inspector.cluster()
     yield from rules_kafka.evaluate_cluster(cluster)
     yield from _tick_log(inspector, settings, cluster.brokers, time)
-    create_time_topics: list[tuple[ClockSpec, str, int]] = []
-    for spec in settings.clock_specs().values():
-        partitions: list[Partition] = []
-        for topic in spec.topics:
-            try:
-                facts = inspector.topic(topic)
-            except MetadataUnavailable as error:
-                yield problem(f"topic {topic}", str(error), "allow this user Describe on the topic", spec.name)
-                continue
-            yield from rules_topic.evaluate_topic(spec, topic, facts)
-            if facts is not None:
-                partitions += _partitions(topic, facts.partitions)
-                if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME and not facts.lacks("READ"):
-                    create_time_topics.append((spec, topic, facts.partitions))
-        yield from _group(inspector, spec, partitions, groups)
+    topics = inspector.topics([topic for spec in specs for topic in spec.topics])
+    for spec in specs:
+        yield from _topics(spec, topics)
+    described = inspector.groups([spec.group for spec in specs])
+    for spec in specs:
+        if spec.group in described.found:
+            groups[spec.name] = described.found[spec.group]
+        yield from _group(spec, described, topics)
     yield from _schedule_topics(inspector, settings, cluster.brokers)
     yield from _task_topics(inspector, settings)
-    yield from _samples(inspector, create_time_topics, time)
+    yield from _samples(inspector, specs, topics, time)
+
+
+def _topics(spec: ClockSpec, topics: Described[TopicFacts]) -> Iterator[Finding]:
+    for topic in spec.topics:
+        if topic in topics.failures:
+            to_do = "allow this user Describe on the topic"
+            yield problem(f"topic {topic}", topics.failures[topic], to_do, spec.name)
+        else:
+            yield from rules_topic.evaluate_topic(spec, topic, topics.found.get(topic))
 
 
 def _tick_log(inspector: KafkaInspector, settings: Settings, brokers: int, time: Time) -> Iterator[Finding]:
@@ -144,32 +148,38 @@ def _task_topics(inspector: KafkaInspector, settings: Settings) -> Iterator[Find
         yield from rules_kafka.evaluate_task_topic(topic, facts, settings.taskbroker.replicas.get(topic, 1))
 
 
-def _group(
-    inspector: KafkaInspector, spec: ClockSpec, partitions: list[Partition], groups: dict[str, GroupFacts]
-) -> Iterator[Finding]:
-    try:
-        facts = inspector.group(spec.group)
-    except MetadataUnavailable as error:
-        yield problem(f"group {spec.group}", str(error), "allow this user Describe on the group", spec.name)
+def _group(spec: ClockSpec, groups: Described[GroupFacts], topics: Described[TopicFacts]) -> Iterator[Finding]:
+    if spec.group in groups.failures:
+        to_do = "allow this user Describe on the group"
+        yield problem(f"group {spec.group}", groups.failures[spec.group], to_do, spec.name)
         return
-    if facts is not None:
-        groups[spec.name] = facts
-    yield from rules_kafka.evaluate_group(spec, facts, partitions)
+    partitions = [one for topic in spec.topics for one in _partitions(topic, topics.found.get(topic))]
+    yield from rules_kafka.evaluate_group(spec, groups.found.get(spec.group), partitions)
 
 
-def _samples(inspector: KafkaInspector, topics: list[tuple[ClockSpec, str, int]], time: Time) -> Iterator[Finding]:
-    deadline = time.monotonic() + SAMPLES_TIMEOUT_S
-    total = sum(count for _, _, count in topics)
-    newest = max(10, min(RECORDS_PER_PARTITION, MAX_RECORDS // max(1, total)))
-    for spec, topic, count in topics:
-        partitions = _partitions(topic, count)
-        try:
-            sample = inspector.sample(partitions, newest, max(0.5, deadline - time.monotonic()))
-        except MetadataUnavailable as error:
-            yield problem(f"topic {topic}", f"can't be read: {error}", "allow this user Read on the topic", spec.name)
-            continue
-        yield from rules_topic.evaluate_sample(spec, topic, sample, time.now_ms())
+def _samples(
+    inspector: KafkaInspector, specs: Sequence[ClockSpec], topics: Described[TopicFacts], time: Time
+) -> Iterator[Finding]:
+    """Evaluate the newest records of all CreateTime topics. They are read together, within `SAMPLES_TIMEOUT_S`."""
+    partitions = [
+        one
+        for topic, facts in topics.found.items()
+        if facts.timestamp_type is not TimestampType.LOG_APPEND_TIME and not facts.lacks("READ")
+        for one in _partitions(topic, facts)
+    ]
+    newest = max(10, min(RECORDS_PER_PARTITION, MAX_RECORDS // max(1, len(partitions))))
+    sample = inspector.sample(partitions, newest, SAMPLES_TIMEOUT_S)
+    by_topic: dict[str, dict[Partition, Sequence[int]]] = {}
+    for partition, timestamps in sample.timestamps_ms.items():
+        by_topic.setdefault(partition.topic, {})[partition] = timestamps
+    for spec in specs:
+        for topic in spec.topics:
+            if topic in sample.failures:
+                text, to_do = f"can't be read: {sample.failures[topic]}", "allow this user Read on the topic"
+                yield problem(f"topic {topic}", text, to_do, spec.name)
+            elif topic in by_topic:
+                yield from rules_topic.evaluate_sample(spec, topic, by_topic[topic], time.now_ms())
 
 
-def _partitions(topic: str, count: int) -> list[Partition]:
-    return [Partition(topic, number) for number in range(count)]
+def _partitions(topic: str, facts: TopicFacts | None) -> list[Partition]:
+    return [] if facts is None else [Partition(topic, number) for number in range(facts.partitions)]

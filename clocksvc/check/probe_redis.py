@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, problem, warning
 from clocksvc.clock.holds import Reason
+from clocksvc.clock.logs import group_by_log
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import ClocksvcError
@@ -35,6 +36,8 @@ def probe_redis(settings: Settings, time: Time, snapshots: dict[str, Snapshot]) 
     """
     yield from probe_redis_servers(bootstrap.open_connection(settings))
     specs = settings.clock_specs()
+    for clocks in group_by_log(specs).values():
+        yield from _missing_commands(settings, clocks[0])
     for spec in specs.values():
         yield from _clock(settings, spec, snapshots)
     yield _clock_skew(settings, specs, time)
@@ -58,20 +61,33 @@ def _clock_skew(settings: Settings, specs: dict[str, ClockSpec], time: Time) -> 
     return evaluate_store_time(ahead_ms, min(spec.max_future_ms for spec in specs.values()))
 
 
-def _clock(settings: Settings, spec: ClockSpec, snapshots: dict[str, Snapshot]) -> Iterator[Finding]:
-    part, prefix = f"clock {spec.name}", settings.redis.prefix
-    keys = f"keys {prefix}:*"
+def _missing_commands(settings: Settings, clock: str) -> Iterator[Finding]:
+    """Test the permissions on the keys of a clock. All clocks of a log are on the same Redis, with the same user."""
+    part, prefix = f"clock {clock}", settings.redis.prefix
     try:
-        if denied := missing_commands(bootstrap.open_connection(settings), prefix, spec.name):
-            text = f"the Redis user may not run {', '.join(denied)} on {keys}"
-            allowed = " ".join(f"+{command.lower()}" for command in denied)
-            yield problem(part, text, f"ACL SETUSER … {allowed} (docs/security.md has the complete list)", spec.name)
+        denied = missing_commands(bootstrap.open_connection(settings), prefix, clock)
+    except ClocksvcError as error:
+        yield _unreadable(settings, part, error, clock)
+        return
+    if denied:
+        text = f"the Redis user may not run {', '.join(denied)} on keys {prefix}:*"
+        allowed = " ".join(f"+{command.lower()}" for command in denied)
+        yield problem(part, text, f"ACL SETUSER … {allowed} (docs/security.md has the complete list)", clock)
+
+
+def _unreadable(settings: Settings, part: str, error: ClocksvcError, clock: str) -> Finding:
+    to_do = f"allow the Redis user the commands that docs/security.md lists, on keys {settings.redis.prefix}:*"
+    return problem(part, f"its state can't be read: {error}", to_do, clock)
+
+
+def _clock(settings: Settings, spec: ClockSpec, snapshots: dict[str, Snapshot]) -> Iterator[Finding]:
+    part = f"clock {spec.name}"
+    try:
         store = bootstrap.open_store(settings, spec)
         snapshot = snapshots[spec.name] = store.snapshot()
         begins_after_ms = store.bounds().base_ms
     except ClocksvcError as error:
-        to_do = f"allow the Redis user the commands that docs/security.md lists, on {keys}"
-        yield problem(part, f"its state can't be read: {error}", to_do, spec.name)
+        yield _unreadable(settings, part, error, spec.name)
         return
     if snapshot.leader is None:
         hold = published_hold(snapshot.leader_status)

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from clocksvc.check.finding import Finding, ok, problem, warning
+from clocksvc.clock.partition import name_first
 from clocksvc.errors import InvalidValue
 from clocksvc.settings import Settings, check_bind
 
@@ -72,8 +73,8 @@ def _compare_clocks(part: str, host: str, port: int, clocks: Collection[str]) ->
     if set(clocks) <= set(served):
         return ok(part, "a clocksvc is already running there, with the configured clocks")
     text = (
-        f"a clocksvc with another configuration is running there: it has the clocks {', '.join(served) or '(none)'}, "
-        f"but not {', '.join(sorted(set(clocks) - set(served)))}; `clocksvc serve` can't listen on the same port"
+        f"a clocksvc with another configuration is running there: it has the clocks {name_first(served) or '(none)'}, "
+        f"but not {name_first(sorted(set(clocks) - set(served)))}; `clocksvc serve` can't listen on the same port"
     )
     return warning(part, text, "stop that clocksvc, or set api.port to a free port")
 

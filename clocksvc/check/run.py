@@ -15,6 +15,7 @@ from clocksvc.kafka.cluster_facts import GroupFacts
 from clocksvc.settings import Settings
 
 DEADLINE_S = 14.0
+DEADLINE_PER_CLOCK_S = 0.01
 
 _ADVICE = {
     "service": "check api.host and api.port",
@@ -23,10 +24,11 @@ _ADVICE = {
 }
 
 
-def run(settings: Settings, time: Time, deadline_s: float = DEADLINE_S) -> list[Finding]:
-    """Return all findings, grouped by probe. Blocks for `deadline_s` at most.
+def run(settings: Settings, time: Time) -> list[Finding]:
+    """Return all findings, grouped by probe.
 
-    If a probe takes longer, this is a problem among the findings.
+    Blocks for `DEADLINE_S` at most, and `DEADLINE_PER_CLOCK_S` more for each clock. If a probe takes longer, this is a
+    problem among the findings.
     """
     snapshots: dict[str, Snapshot] = {}
     groups: dict[str, GroupFacts] = {}
@@ -35,7 +37,7 @@ def run(settings: Settings, time: Time, deadline_s: float = DEADLINE_S) -> list[
         _Probe("redis", lambda: probe_redis(settings, time, snapshots)),
         _Probe("kafka", lambda: probe_kafka(settings, time, groups)),
     ]
-    deadline = time.monotonic() + deadline_s
+    deadline = time.monotonic() + DEADLINE_S + DEADLINE_PER_CLOCK_S * len(settings.clocks)
     found = [finding for probe in probes for finding in probe.findings(max(0.0, deadline - time.monotonic()))]
     for name, spec in settings.clock_specs().items():
         if name in snapshots and name in groups:

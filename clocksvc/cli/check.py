@@ -1,14 +1,16 @@
 """`clocksvc check`: prints the findings of `clocksvc.check`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from clocksvc.cli.console import add_config, add_json, config_file, load_settings, print_json, show
+from clocksvc.clock.partition import MAX_NAMED, name_first
 from clocksvc.errors import SettingsError
 
 if TYPE_CHECKING:
     from clocksvc.check.finding import Finding
+    from clocksvc.clock.spec import ClockSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,17 +30,20 @@ def run(args: argparse.Namespace) -> int:
     from clocksvc.interfaces.time import SystemTime
 
     findings: list[Finding]
+    specs: Mapping[str, ClockSpec] = {}
     try:
         settings = load_settings(args)
     except SettingsError as error:
         findings = _settings_problems(error.problems, config_file(args))
     else:
-        clocks = ", ".join(settings.clocks)
-        findings = [ok("configuration", f"valid; clocks: {clocks}"), *check(settings, SystemTime())]
+        specs = settings.clock_specs()
+        count = f"{len(settings.clocks):,} clocks: " if len(settings.clocks) > MAX_NAMED else "clocks: "
+        valid = f"valid; {count}{name_first(list(settings.clocks))}"
+        findings = [ok("configuration", valid), *check(settings, SystemTime())]
     if args.json:
         print_json({"findings": [finding.to_wire() for finding in findings]}, indent=2)
     else:
-        show(*_as_text(findings))
+        show(*_as_text(findings, specs))
     return 1 if worst(findings) is Level.PROBLEM else 0
 
 
@@ -53,13 +58,17 @@ def _settings_problems(problems: Sequence[str], file: str | None) -> "list[Findi
     return [*(problem("configuration", text, "") for text in others), problem("configuration", last, to_do)]
 
 
-def _as_text(findings: "list[Finding]") -> list[str]:
-    lines = []
-    for finding in findings:
-        clock = f" ({finding.clock})" if finding.clock and finding.part != f"clock {finding.clock}" else ""
-        lines.append(f"{finding.level.value:<8} {finding.part}{clock}: {finding.text}")
-        if finding.to_do:
-            lines.append(f"{'':<8} → {finding.to_do}")
+def _as_text(findings: "list[Finding]", specs: "Mapping[str, ClockSpec]") -> list[str]:
+    """Return a line for each finding, and one with what to do. Similar findings about many clocks are one line."""
+    from clocksvc.check.grouping import group
+
+    lines, grouped = [], False
+    for one in group(findings, specs):
+        lines.append(f"{one.level.value:<8} {one.about}: {one.text}")
+        grouped |= one.count > 1
+        if one.to_do:
+            lines.append(f"{'':<8} → {one.to_do}")
     counts = [sum(finding.level == level for finding in findings) for level in ("problem", "warning")]
-    lines.append("{} problem{}, {} warning{}".format(*(part for n in counts for part in (n, "" if n == 1 else "s"))))
+    total = "{} problem{}, {} warning{}".format(*(part for n in counts for part in (f"{n:,}", "" if n == 1 else "s")))
+    lines.append(total + ("; --json lists each finding" if grouped else ""))
     return lines

@@ -1,11 +1,14 @@
 """The values that `KafkaInspector` reads from a Kafka cluster for `clocksvc check`. Imports no Kafka client."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from clocksvc.clock.log_record import Message
 from clocksvc.clock.partition import Partition
 from clocksvc.interfaces.topics import TimestampType
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,19 @@ class TopicFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Described(Generic[T]):
+    """What Kafka describes of several topics or consumer groups.
+
+    Attributes:
+        found: by name. Absent: topics that do not exist, and groups that this user may not describe.
+        failures: the reason why a topic or group is not described, by name.
+    """
+
+    found: Mapping[str, T]
+    failures: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class GroupFacts:
     """A consumer group.
 
@@ -75,6 +91,20 @@ class GroupFacts:
     def known(self) -> bool:
         """True if the group exists: it has members or committed offsets."""
         return self.members > 0 or bool(self.committed) or self.state not in ("DEAD", "UNKNOWN")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The newest records of some partitions.
+
+    Attributes:
+        timestamps_ms: the timestamps of each partition's records, in order of offset; -1 for no timestamp. Absent:
+            partitions of the topics in `failures`.
+        failures: the reason why a topic can't be read, by name.
+    """
+
+    timestamps_ms: Mapping[Partition, Sequence[int]]
+    failures: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """Reads facts about a Kafka cluster for `clocksvc check`. Does not write records, join groups or create topics."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Self, TypeVar, cast
 
 from confluent_kafka import (
@@ -37,7 +39,7 @@ from clocksvc.kafka.client import (
     error_code,
     translate_errors,
 )
-from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
+from clocksvc.kafka.cluster_facts import ClusterFacts, Described, GroupFacts, LogRecord, Sample, TopicFacts
 from clocksvc.kafka.topics import topic_id
 
 K = TypeVar("K")
@@ -47,6 +49,9 @@ REQUEST_TIMEOUT_S = 4.0
 _MARGIN_S = 1.0
 FETCH_BYTES = 256 * 1024
 _RETRY_PAUSE_S = 0.2
+_MAX_COMPARED = 20
+_BATCH_SIZE = 250
+"""How many topics or groups one request is about. A broker answers it well within `REQUEST_TIMEOUT_S`."""
 
 _COORDINATOR_MOVES = {
     KafkaError.NOT_COORDINATOR,
@@ -85,38 +90,25 @@ class KafkaInspector:
             "Kafka does not describe the cluster",
         )
         broker = ConfigResource(ResourceType.BROKER, str(described.nodes[0].id))
-        protocol = self._config(broker).get("inter.broker.protocol.version")
+        protocol = self._configs([broker]).get(broker.name, {}).get("inter.broker.protocol.version")
         return ClusterFacts(described.cluster_id, len(described.nodes), protocol)
 
     def topic(self, name: str) -> TopicFacts | None:
         """Return the facts about one topic; None if the topic does not exist."""
-        names = TopicCollection([name])
-        future = self._ask(
-            lambda client: client.describe_topics(
-                names, include_authorized_operations=True, request_timeout=REQUEST_TIMEOUT_S
-            )
-        )
-        if error_code(future) in UNKNOWN_TOPIC:
-            return None
-        acls = {"Topic": f"Describe on topic {name}"}
-        described: Any = self._admin.result(future, f"Kafka does not describe topic {name!r}", acls)
-        config = self._config(ConfigResource(ResourceType.TOPIC, name))
-        timestamp_type = config.get("message.timestamp.type")
-        operations = described.authorized_operations
-        return TopicFacts(
-            partitions=len(described.partitions),
-            id=topic_id(described.topic_id),
-            timestamp_type=None if timestamp_type is None else TimestampType(timestamp_type),
-            after_max_ms=_number(config, "message.timestamp.after.max.ms"),
-            retention_ms=_number(config, "retention.ms"),
-            cleanup_policy=config.get("cleanup.policy"),
-            min_compaction_lag_ms=_number(config, "min.compaction.lag.ms"),
-            max_message_bytes=_number(config, "max.message.bytes"),
-            replication=min((len(one.replicas) for one in described.partitions), default=1),
-            min_insync=_number(config, "min.insync.replicas"),
-            retention_bytes=_number(config, "retention.bytes"),
-            allowed=frozenset(operation.name for operation in operations) if operations else None,
-        )
+        described = self.topics([name])
+        if name in described.failures:
+            raise MetadataUnavailable(described.failures[name])
+        return described.found.get(name)
+
+    def topics(self, names: Collection[str]) -> Described[TopicFacts]:
+        """Return the facts about some topics. Sends one request for them and one for their settings, in batches."""
+        found: dict[str, TopicFacts] = {}
+        failures: dict[str, str] = {}
+        for batch in _batches(names):
+            topics = self._topics(batch, failures)
+            configs = self._configs(ConfigResource(ResourceType.TOPIC, name) for name in topics)
+            found |= {name: _topic_facts(topic, configs.get(name, {})) for name, topic in topics.items()}
+        return Described(found, failures)
 
     def why_not_creatable(self, name: str) -> str | None:
         """Return the reason why this user may not create the topic; None if the user may. Does not create the topic."""
@@ -129,35 +121,34 @@ class KafkaInspector:
         raised = cast(KafkaException, future.exception(0))
         return describe_error(raised, {"Topic": f"Create on topic {name}"})
 
-    def group(self, name: str) -> GroupFacts | None:
-        """Return the facts about one consumer group; None if this user may not describe the group."""
-        state, members, assigned = "DEAD", 0, frozenset[Partition]()
-        future = self._ask_coordinator(
-            lambda client: client.describe_consumer_groups([name], request_timeout=REQUEST_TIMEOUT_S)
-        )
-        code = error_code(future)
-        if code in NOT_AUTHORIZED:
-            return None
-        if code != KafkaError.GROUP_ID_NOT_FOUND:
-            described = self._admin.result(future, f"Kafka does not describe group {name!r}")
-            state, members = described.state.name, len(described.members)
-            assigned = frozenset(
-                _partition(one) for member in described.members for one in member.assignment.topic_partitions
-            )
-        found = GroupFacts(state, members, assigned, self._committed(name))
-        return found if found.known else GroupFacts(state, similar=self._similar_groups(name))
+    def groups(self, names: Collection[str]) -> Described[GroupFacts]:
+        """Return the facts about some consumer groups. All requests of a batch are sent at the same time.
 
-    def sample(self, partitions: Collection[Partition], newest: int, timeout_s: float) -> dict[Partition, list[int]]:
-        """Return the timestamps (ms) of each partition's newest records, in order of offset; -1 for no timestamp.
+        Similar names are found for the first `_MAX_COMPARED` groups that do not exist.
+        """
+        found: dict[str, GroupFacts] = {}
+        failures: dict[str, str] = {}
+        for batch in _batches(names):
+            found |= self._groups(batch, failures)
+        unknown = [name for name, facts in found.items() if not facts.known][:_MAX_COMPARED]
+        if unknown:
+            existing = self._group_names()
+            found |= {name: replace(found[name], similar=_similar(name, existing)) for name in unknown}
+        return Described(found, failures)
+
+    def sample(self, partitions: Collection[Partition], newest: int, timeout_s: float) -> Sample:
+        """Return the timestamps (ms) of each partition's newest records.
 
         Args:
             newest: how many records of each partition are read.
             timeout_s: when this time is over, the timestamps that were read until then are returned.
         """
-        timestamps: dict[Partition, list[int]] = {partition: [] for partition in partitions}
-        for message in self._read_newest(partitions, newest, timeout_s):
+        begins, failures = self._newest_offsets(partitions, newest)
+        readable = [partition for partition in partitions if partition.topic not in failures]
+        timestamps: dict[Partition, list[int]] = {partition: [] for partition in readable}
+        for message in self._read(begins, timeout_s):
             timestamps[_partition(message)].append(message.timestamp()[1])
-        return timestamps
+        return Sample(timestamps, failures)
 
     def tick_log(self, topic: str, logs: Collection[int], newest: int, timeout_s: float) -> list[LogRecord]:
         """Return the committed records at the newest offsets of some logs, in order of offset within a log.
@@ -166,47 +157,100 @@ class KafkaInspector:
             newest: how many offsets of each log are read. Transaction markers have offsets, too.
             timeout_s: when this time is over, the records that were read until then are returned.
         """
-        partitions = [Partition(topic, log) for log in logs]
-        return [_log_record(message) for message in self._read_newest(partitions, newest, timeout_s)]
+        begins, failures = self._newest_offsets([Partition(topic, log) for log in logs], newest)
+        if failures:
+            raise MetadataUnavailable(failures[topic])
+        return [_log_record(message) for message in self._read(begins, timeout_s)]
 
-    def _committed(self, group: str) -> dict[Partition, int]:
-        wanted = [ConsumerGroupTopicPartitions(group)]
-        future = self._ask_coordinator(
-            lambda client: client.list_consumer_group_offsets(wanted, request_timeout=REQUEST_TIMEOUT_S)
+    def _topics(self, names: Collection[str], failures: dict[str, str]) -> dict[str, Any]:
+        """Return librdkafka's description of each topic that exists. Add the other topics' reasons to `failures`."""
+        futures = self._ask_all(
+            lambda client: client.describe_topics(
+                TopicCollection(list(names)), include_authorized_operations=True, request_timeout=REQUEST_TIMEOUT_S
+            )
         )
+        found: dict[str, Any] = {}
+        for name, future in futures.items():
+            if error_code(future) in UNKNOWN_TOPIC:
+                continue
+            acls = {"Topic": f"Describe on topic {name}"}
+            try:
+                found[name] = self._admin.result(future, f"Kafka does not describe topic {name!r}", acls)
+            except MetadataUnavailable as error:
+                failures[name] = str(error)
+        return found
+
+    def _groups(self, names: Collection[str], failures: dict[str, str]) -> dict[str, GroupFacts]:
+        """Return the facts about each group that this user may describe, without `similar`."""
+        described = self._ask_coordinators(
+            names,
+            lambda client, some: client.describe_consumer_groups(some, request_timeout=REQUEST_TIMEOUT_S),
+        )
+        offsets = self._ask_coordinators(
+            [name for name, future in described.items() if error_code(future) not in NOT_AUTHORIZED],
+            lambda client, some: {
+                name: future
+                for one in some
+                for name, future in client.list_consumer_group_offsets(
+                    [ConsumerGroupTopicPartitions(one)], request_timeout=REQUEST_TIMEOUT_S
+                ).items()
+            },
+        )
+        found: dict[str, GroupFacts] = {}
+        for name in offsets:
+            try:
+                state, members, assigned = self._members(name, described[name])
+                found[name] = GroupFacts(state, members, assigned, self._committed(name, offsets[name]))
+            except MetadataUnavailable as error:
+                failures[name] = str(error)
+        return found
+
+    def _members(self, group: str, future: "Future[Any]") -> tuple[str, int, frozenset[Partition]]:
+        """Return a group's state, the number of its members, and the partitions that are assigned to them."""
+        if error_code(future) == KafkaError.GROUP_ID_NOT_FOUND:
+            return "DEAD", 0, frozenset()
+        described = self._admin.result(future, f"Kafka does not describe group {group!r}")
+        assigned = frozenset(
+            _partition(one) for member in described.members for one in member.assignment.topic_partitions
+        )
+        return described.state.name, len(described.members), assigned
+
+    def _committed(self, group: str, future: "Future[Any]") -> dict[Partition, int]:
         if error_code(future) == KafkaError.GROUP_ID_NOT_FOUND:
             return {}
         found = self._admin.result(future, f"Kafka does not list the offsets of group {group!r}")
         return {_partition(one): one.offset for one in found.topic_partitions if one.offset >= 0}
 
-    def _similar_groups(self, name: str) -> tuple[str, ...]:
+    def _group_names(self) -> list[str]:
         listed = self._result(
             lambda client: {None: client.list_consumer_groups(request_timeout=REQUEST_TIMEOUT_S)},
             "Kafka does not list its groups",
         )
-        names = [group.group_id for group in listed.valid or []]
-        return tuple(get_close_matches(name, names, n=3, cutoff=0.6))
+        return [group.group_id for group in listed.valid or []]
 
-    def _offsets(self, partitions: Collection[Partition], which: Any) -> dict[Partition, int]:
+    def _newest_offsets(
+        self, partitions: Collection[Partition], newest: int
+    ) -> tuple[dict[Partition, int], dict[str, str]]:
+        """Return the first of the newest offsets of each partition that has records, and the failures by topic."""
+        failures: dict[str, str] = {}
+        ends = self._offsets(partitions, _LATEST, failures)
+        starts = self._offsets(ends, _EARLIEST, failures)
+        begins = {p: max(start, ends[p] - newest) for p, start in starts.items() if ends[p] > start}
+        return {p: begin for p, begin in begins.items() if p.topic not in failures}, failures
+
+    def _offsets(self, partitions: Collection[Partition], which: Any, failures: dict[str, str]) -> dict[Partition, int]:
+        found: dict[Partition, int] = {}
         if not partitions:
-            return {}
+            return found
         wanted = {TopicPartition(partition.topic, partition.number): which for partition in partitions}
         futures = self._ask_all(lambda client: client.list_offsets(wanted, request_timeout=REQUEST_TIMEOUT_S))
-        return {
-            _partition(one): self._admin.result(
-                future,
-                f"Kafka does not list the offsets of topic {one.topic!r}",
-                {"Topic": f"Read on topic {one.topic}"},
-            ).offset
-            for one, future in futures.items()
-        }
-
-    def _read_newest(self, partitions: Collection[Partition], newest: int, timeout_s: float) -> list[Any]:
-        """Return the records at the newest offsets of each partition, in order of offset within a partition."""
-        ends = self._offsets(partitions, _LATEST)
-        starts = self._offsets(partitions, _EARLIEST)
-        begins = {p: max(starts.get(p, 0), end - newest) for p, end in ends.items() if end > starts.get(p, 0)}
-        return self._read(begins, timeout_s)
+        for one, future in futures.items():
+            failure, acls = f"Kafka does not list the offsets of topic {one.topic!r}", f"Read on topic {one.topic}"
+            try:
+                found[_partition(one)] = self._admin.result(future, failure, {"Topic": acls}).offset
+            except MetadataUnavailable as error:
+                failures[one.topic] = str(error)
+        return found
 
     def _read(self, begins: Mapping[Partition, int], timeout_s: float) -> list[Any]:
         """Return all records from these offsets to the partitions' ends, or those that were read before the timeout."""
@@ -242,16 +286,20 @@ class KafkaInspector:
                     ended.add(_partition(message))
         return messages
 
-    def _config(self, resource: ConfigResource) -> dict[str, str]:
-        """Return the settings of a broker or topic; {} if this user may not read them."""
+    def _configs(self, resources: Iterable[ConfigResource]) -> dict[str, dict[str, str]]:
+        """Return the settings of brokers or topics by name. Absent if this user may not read them."""
+        wanted = list(resources)
+        if not wanted:
+            return {}
         try:
-            entries = self._result(
-                lambda client: client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S),
-                "Kafka does not describe settings",
-            )
+            futures = self._ask_all(lambda client: client.describe_configs(wanted, request_timeout=REQUEST_TIMEOUT_S))
         except MetadataUnavailable:
             return {}
-        return config_values(entries)
+        return {
+            resource.name: config_values(future.result(0))
+            for resource, future in futures.items()
+            if future.exception(0) is None
+        }
 
     def _result(self, request: Callable[[AdminClient], Mapping[Any, "Future[T]"]], failure: str) -> T:
         return self._admin.result(self._ask(request), failure)
@@ -264,14 +312,52 @@ class KafkaInspector:
     def _ask_all(self, request: Callable[[AdminClient], Mapping[K, "Future[T]"]]) -> dict[K, "Future[T]"]:
         return self._admin.ask(request, SlicedDeadline(self._time, REQUEST_TIMEOUT_S + _MARGIN_S))
 
-    def _ask_coordinator(self, request: Callable[[AdminClient], Mapping[Any, "Future[T]"]]) -> "Future[T]":
-        """Do the same as `_ask`, with retries while the group's coordinator changes or starts, as in a new cluster."""
+    def _ask_coordinators(
+        self, groups: Collection[str], request: Callable[[AdminClient, list[str]], Mapping[str, "Future[Any]"]]
+    ) -> dict[str, "Future[Any]"]:
+        """Ask about groups, with retries while a group's coordinator changes or starts, as in a new cluster."""
         deadline = self._time.monotonic() + REQUEST_TIMEOUT_S
-        future = self._ask(request)
-        while error_code(future) in _COORDINATOR_MOVES and self._time.monotonic() <= deadline:
-            self._admin.pause(_RETRY_PAUSE_S)
-            future = self._ask(request)
-        return future
+        futures: dict[str, Future[Any]] = {}
+        open_groups = list(groups)
+        while open_groups:
+            some = open_groups
+            futures |= self._ask_all(lambda client, some=some: request(client, some))  # type: ignore[misc]
+            open_groups = [one for one in some if error_code(futures[one]) in _COORDINATOR_MOVES]
+            if self._time.monotonic() > deadline:
+                break
+            if open_groups:
+                self._admin.pause(_RETRY_PAUSE_S)
+        return futures
+
+
+def _batches(names: Collection[str]) -> Iterator[list[str]]:
+    """Yield the names, each once, in lists of `_BATCH_SIZE`."""
+    left = iter(dict.fromkeys(names))
+    while batch := list(islice(left, _BATCH_SIZE)):
+        yield batch
+
+
+def _similar(name: str, existing: Sequence[str]) -> tuple[str, ...]:
+    return tuple(get_close_matches(name, existing, n=3, cutoff=0.6))
+
+
+def _topic_facts(described: Any, config: Mapping[str, str]) -> TopicFacts:
+    timestamp_type = config.get("message.timestamp.type")
+    operations = described.authorized_operations
+    return TopicFacts(
+        partitions=len(described.partitions),
+        id=topic_id(described.topic_id),
+        timestamp_type=None if timestamp_type is None else TimestampType(timestamp_type),
+        after_max_ms=_number(config, "message.timestamp.after.max.ms"),
+        retention_ms=_number(config, "retention.ms"),
+        cleanup_policy=config.get("cleanup.policy"),
+        min_compaction_lag_ms=_number(config, "min.compaction.lag.ms"),
+        max_message_bytes=_number(config, "max.message.bytes"),
+        replication=min((len(one.replicas) for one in described.partitions), default=1),
+        min_insync=_number(config, "min.insync.replicas"),
+        retention_bytes=_number(config, "retention.bytes"),
+        allowed=frozenset(operation.name for operation in operations) if operations else None,
+    )
 
 
 def _partition(one: Any) -> Partition:

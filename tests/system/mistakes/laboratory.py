@@ -1,5 +1,6 @@
 """All mistakes at once: an installation with a clock for each, their consumers, and what is seen of each clock."""
 
+import json
 import re
 import threading
 from collections import defaultdict
@@ -156,7 +157,7 @@ class Laboratory:
 
     def look(self, page_text: PageText | None) -> dict[str, Seen]:
         """What each place shows now, by the name of the mistake. Without `page_text` the page is left out."""
-        checked = self._command("check")
+        checked = self.installation.run("check", "--json").stdout
         return {mistake.name: self._look_at(mistake, checked, page_text) for mistake in self.mistakes}
 
     def _look_at(self, mistake: Mistake, checked: str, page_text: PageText | None) -> Seen:
@@ -244,13 +245,12 @@ def filled(value: Any, words: Mapping[str, str]) -> Any:
 
 
 def lines_about(checked: str, clock: str) -> Iterator[str]:
-    """The lines of `clocksvc check` that are about a clock, with the lines that say what to do."""
-    about = False
-    for line in checked.splitlines():
-        if not line.lstrip().startswith("→"):
-            about = re.search(rf"(clock {clock}:|\({clock}\))", line) is not None
-        if about:
-            yield line
+    """The findings of `clocksvc check --json` that are about a clock, with what to do. For people, equal ones are one
+    line, which has only the first clocks."""
+    for finding in json.loads(checked)["findings"]:
+        if finding["clock"] == clock:
+            yield f"{finding['level']} {finding['part']}: {finding['text']}"
+            yield f"→ {finding['to_do'] or ''}"
 
 
 class Records:

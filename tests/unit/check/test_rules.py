@@ -11,7 +11,7 @@ from clocksvc.clock.log_owner import Installation, LogOwner, StoreMark
 from clocksvc.clock.log_record import Message
 from clocksvc.clock.log_state import snapshot_messages
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.clock.spec import ClockSpec, HeartbeatSpec, spread_heartbeats
 from clocksvc.interfaces.progress import ClockParameters, Snapshot
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
@@ -454,3 +454,24 @@ def test_serve_and_scheduler_on_one_port(scheduler: dict[str, str], clock: dict[
         if is_warned
         else ""
     )
+
+
+@pytest.mark.parametrize(
+    ("clocks", "every_ms", "level", "words"),
+    [
+        pytest.param(3, 60_000, None, "", id="a few clocks"),
+        pytest.param(
+            2_000, 60_000, Level.OK, "33 rounds a second for 2,000 clocks, each of them up to 40 s after", id="many"
+        ),
+        pytest.param(200, 1_000, Level.WARNING, "200 rounds a second for 200 clocks, which may be more", id="too many"),
+    ],
+)
+def test_heartbeats_of_all_clocks(clocks: int, every_ms: int, level: Level | None, words: str) -> None:
+    """How many rounds a second workers must send, and how late the last clock's heartbeat is."""
+    offsets = spread_heartbeats({f"clock-{number:04}": every_ms for number in range(clocks)})
+    specs = [replace(SPEC, heartbeat=HeartbeatSpec(every_ms, offset_ms=offset_ms)) for offset_ms in offsets.values()]
+
+    found = rules_kafka.evaluate_heartbeats([*specs, replace(SPEC, heartbeat=None)])
+
+    assert [one.level for one in found] == ([] if level is None else [level])
+    assert words in "".join(one.text for one in found)

@@ -5,6 +5,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -25,6 +26,7 @@ from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.progress import ClockParameters, Report
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka.admin import Admin
 from clocksvc.kafka.inspector import KafkaInspector
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.service import bootstrap
@@ -190,6 +192,42 @@ def test_group_that_reads_the_topic(workspace: Workspace, capsys: pytest.Capture
     assert "1 member, which read all 2 partitions" in about(findings, part, "ok")
     assert f"no offset for 1 of 2 partitions: {workspace.topic}:1" in about(findings, part, "warning")
     assert "LogAppendTime" in about(findings, f"topic {workspace.topic}", "ok")
+
+
+@pytest.mark.servers
+def test_many_clocks_are_a_few_requests_and_lines(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of requests does not grow with the clocks. Similar findings are one line; JSON has each."""
+    requests = []
+    ask = Admin.ask
+
+    def count(admin: Admin, *args: Any) -> Any:
+        requests.append(args)
+        return ask(admin, *args)
+
+    monkeypatch.setattr(Admin, "ask", count)
+    workspace.create_topic(message_timestamp_type="CreateTime")
+    workspace.settings["clocks"] = {
+        f"shop-{number:02}": {"topics": [workspace.topic, f"{workspace.topic}-{number}"], "group": f"readers-{number}"}
+        for number in range(40)
+    }
+    _, findings = check(workspace, capsys)
+    asked = len(requests)
+    main(["check", *workspace.write()])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert asked < 40
+    assert len([one for one in findings if "does not list it" in str(one["text"])]) == 40
+    assert lines[0].startswith("ok       configuration: valid; 40 clocks: shop-00, shop-01, ")
+    assert len([line for line in lines if "does not list it" in line]) == 1
+    assert f"topic {workspace.topic} (40 clocks: shop-00, shop-01, shop-02, " in "".join(lines)
+    assert (
+        "40 groups (readers-0, readers-1, readers-2, readers-3, readers-4 and 35 more), each: does not exist"
+        in "".join(lines)
+    )
+    assert len(lines) < 30
+    assert lines[-1].endswith("; --json lists each finding")
 
 
 @pytest.mark.servers
