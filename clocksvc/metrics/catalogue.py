@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class Exporter(StrEnum):
@@ -24,6 +24,14 @@ class Metric:
     labels: tuple[str, ...]
     help: str
     exporter: Exporter = Exporter.EVERY_REPLICA
+
+
+class Reading(NamedTuple):
+    """One sample. `labels` has the values of the labels, in the order of the catalogue."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+    value: float
 
 
 GLOBAL_CLOCK = Metric(
@@ -49,7 +57,7 @@ HOLDING = Metric(
     "clocksvc_holding",
     "gauge",
     ("clock", "reason"),
-    "1 for the reason of the clock's hold, 0 for all other reasons.",
+    "1 with the reason of the clock's hold. 0 with the reason none if it does not hold. Other reasons are absent.",
 )
 HOLDING_PARTITION = Metric(
     "clocksvc_holding_partition",
@@ -78,14 +86,15 @@ DUE_TICKS = Metric(
 TICK_LATENCY = Metric(
     "clocksvc_tick_latency_seconds",
     "histogram",
-    ("clock",),
-    "The time from the report that completed a boundary to the commit of its tick, once for each batch of ticks.",
+    ("log",),
+    "The time from the report that completed a boundary to the commit of its tick, once for each batch of ticks of a "
+    "clock. Absent for logs that this process has not led.",
 )
 LEADER = Metric(
     "clocksvc_leader",
     "gauge",
-    ("clock",),
-    "1 if this process leads the clock, else 0.",
+    ("clock", "log"),
+    "1 if this process leads the clock, else 0. The log is the partition of the tick log that has the clock's ticks.",
 )
 READY = Metric(
     "clocksvc_ready",
@@ -129,7 +138,8 @@ HEARTBEATS = Metric(
     "clocksvc_heartbeats_total",
     "counter",
     ("clock", "outcome"),
-    "Heartbeats by outcome: records delivered, records (or topics) failed, rounds expired.",
+    "Heartbeats by outcome: records delivered, records (or topics) failed, rounds expired. Absent if heartbeats are "
+    "off and were never on.",
     Exporter.LEADER,
 )
 HEARTBEAT_SUCCESS = Metric(
@@ -163,7 +173,8 @@ TASK_DUPLICATES = Metric(
     "clocksvc_task_duplicates_total",
     "counter",
     ("clock",),
-    "Runs that is_duplicate recognised as redeliveries of tasks that had already succeeded.",
+    "Runs that is_duplicate recognised as redeliveries of tasks that had already succeeded. Absent before the first "
+    "task.",
     Exporter.LEADER,
 )
 SCHEDULE_PARTITIONS = Metric(

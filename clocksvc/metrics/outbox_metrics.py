@@ -8,9 +8,8 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from clocksvc.errors import InvalidValue
-from clocksvc.metrics.catalogue import Exporter, Metric
+from clocksvc.metrics.catalogue import Exporter, Metric, Reading
 from clocksvc.metrics.families import Families
-from clocksvc.metrics.readings import Reading
 from clocksvc.outbox.relay import RelayStats
 
 

@@ -35,7 +35,7 @@ from clocksvc.metrics.catalogue import (
     SCHEDULE_PARTITIONS,
     TASK_DUPLICATES,
     TASKS,
-    Metric,
+    Reading,
 )
 from clocksvc.service.heartbeats import OUTCOMES as HEARTBEAT_OUTCOMES
 from clocksvc.service.public_state import PublicState
@@ -44,6 +44,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger("clocksvc.metrics")
 
+NO_HOLD = "none"
+"""The reason of `clocksvc_holding` if the clock does not hold."""
 MAX_HOLDING_PARTITIONS = 10
 PAGE_SIZE = 500
 """The number of partitions read at once. One page keeps Redis busy for about 2 ms, which delays a leader's round."""
@@ -65,14 +67,6 @@ class ClockSource(Protocol):
 
     def readiness_error(self) -> str:
         """Return why this replica can't answer for the clock, or "" if it can."""
-
-
-class Reading(NamedTuple):
-    """One sample. `labels` has the values of the labels, in the order of the catalogue."""
-
-    metric: Metric
-    labels: tuple[str, ...]
-    value: float
 
 
 class ClockReadings(NamedTuple):
@@ -105,13 +99,12 @@ def read(source: ClockSource, leads: bool, per_partition: bool = True) -> ClockR
     return ClockReadings(readings + _all_or_none(source, _counters), lines)
 
 
-def _all_or_none(source: ClockSource, part: Callable[[str, Store], Iterable[T]]) -> list[T]:
+def _all_or_none(source: ClockSource, part: Callable[[ClockSpec, Store], Iterable[T]]) -> list[T]:
     """Return all metrics of one part, or none of them if the store fails, because half of them would be misleading."""
-    clock = source.spec.name
     try:
-        return list(part(clock, source.store))
+        return list(part(source.spec, source.store))
     except ClocksvcError as error:
-        logger.warning("scrape without the store's metrics", extra={"clock": clock, "error": str(error)})
+        logger.warning("scrape without the store's metrics", extra={"clock": source.spec.name, "error": str(error)})
         return []
 
 
@@ -143,19 +136,19 @@ def _state(clock: str, state: PublicState) -> Iterator[Reading]:
 
 
 def _hold(clock: str, hold: Hold | None) -> Iterator[Reading]:
-    reason = None if hold is None else str(hold.reason)
-    # A leader of a newer version may publish a reason that this version does not know. It gets a series, too.
-    for one in dict.fromkeys([*map(str, Reason), *([] if reason is None else [reason])]):
-        yield Reading(HOLDING, (clock, one), float(one == reason))
+    yield Reading(HOLDING, (clock, NO_HOLD if hold is None else str(hold.reason)), float(hold is not None))
     for partition in () if hold is None else hold.partitions[:MAX_HOLDING_PARTITIONS]:
         yield Reading(HOLDING_PARTITION, (clock, partition.topic, str(partition.number)), 1)
 
 
-def _counters(clock: str, store: Store) -> Iterator[Reading]:
-    counters = store.counters()
+def _counters(spec: ClockSpec, store: Store) -> Iterator[Reading]:
+    clock, counters = spec.name, store.counters()
     for outcome, count in (dict.fromkeys(Outcome, 0) | dict(counters.reports)).items():
         yield Reading(REPORTS, (clock, str(outcome)), count)
-    for outcome, count in (dict.fromkeys(HEARTBEAT_OUTCOMES, 0) | dict(counters.heartbeats)).items():
+    heartbeats = dict(counters.heartbeats)
+    if spec.heartbeat is not None:
+        heartbeats = dict.fromkeys(HEARTBEAT_OUTCOMES, 0) | heartbeats
+    for outcome, count in heartbeats.items():
         yield Reading(HEARTBEATS, (clock, outcome), count)
     yield Reading(LATE_RECORDS, (clock,), counters.late_records)
     if counters.heartbeat_success_ms is not None:
@@ -169,10 +162,11 @@ def _tasks(clock: str, counters: Counters) -> Iterator[Reading]:
             yield Reading(TASKS, (clock, dispatcher, namespace, queue, outcome), count)
     for dispatcher, at_ms in counters.dispatcher_checkpoints_ms.items():
         yield Reading(DISPATCHER_CHECKPOINT, (clock, dispatcher), at_ms / 1000)
-    yield Reading(TASK_DUPLICATES, (clock,), counters.task_duplicates)
+    if counters.tasks or counters.task_duplicates:
+        yield Reading(TASK_DUPLICATES, (clock,), counters.task_duplicates)
 
 
-def _partition_clock_lines(clock: str, store: Store) -> Iterator[str]:
+def _partition_clock_lines(spec: ClockSpec, store: Store) -> Iterator[str]:
     """Return a clock's partition clocks as lines of Prometheus's text format, without unknown and excluded partitions.
 
     The lines are written directly. To create 10,000 of prometheus_client's objects instead would block the interpreter
@@ -182,7 +176,7 @@ def _partition_clock_lines(clock: str, store: Store) -> Iterator[str]:
     if parameters is None:
         return
     # The names of clocks and topics have no character that needs escaping.
-    start, late_ms = f'{PARTITION_CLOCK.name}{{clock="{clock}",partition="', parameters.out_of_orderness_ms
+    start, late_ms = f'{PARTITION_CLOCK.name}{{clock="{spec.name}",partition="', parameters.out_of_orderness_ms
     for line in _all_partitions(store):
         if line.raw_ms is not None and not line.excluded:
             partition = line.partition

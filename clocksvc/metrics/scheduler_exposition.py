@@ -6,13 +6,9 @@ All values are read at each scrape, so no series outlives its partition.
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
-from prometheus_client import generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
 from clocksvc.metrics import scheduler_catalogue as catalogue
-from clocksvc.metrics.catalogue import INVALID_HTTP
-from clocksvc.metrics.families import Families
-from clocksvc.metrics.readings import Reading
+from clocksvc.metrics.catalogue import INVALID_HTTP, Reading
+from clocksvc.metrics.text_format import CONTENT_TYPE, render
 from clocksvc.scheduler.partition_state import PartitionState, PartitionStats
 
 Partitions = Mapping[tuple[str, int], PartitionStats]
@@ -35,7 +31,7 @@ def render_scheduler_metrics(partitions: Partitions, invalid_http: int) -> tuple
     ]
     for (clock, number), stats in partitions.items():
         readings += _readings((clock, str(number)), stats)
-    return generate_latest(Families((*catalogue.SCHEDULER_CATALOGUE, INVALID_HTTP), readings)), CONTENT_TYPE_LATEST
+    return render((*catalogue.SCHEDULER_CATALOGUE, INVALID_HTTP), readings), CONTENT_TYPE
 
 
 def _readings(labels: tuple[str, str], stats: PartitionStats) -> Iterator[Reading]:

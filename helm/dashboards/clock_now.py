@@ -34,7 +34,7 @@ def tiles() -> Iterator[Builder[Panel]]:
 def through_time() -> Iterator[Builder[Panel]]:
     """The clock over time."""
     yield _holds()
-    yield behind_lines("behind")
+    yield _behind_lines()
     yield _ticks()
     yield _due_ticks()
     yield _latency()
@@ -58,14 +58,14 @@ def state(width: int = 5) -> stat.Panel:
     return panel.with_target(now(q.STATE, "{{reason}}"))
 
 
-def behind_lines(legend: str) -> timeseries.Panel:
+def _behind_lines() -> timeseries.Panel:
     """Seconds behind, over time."""
     description = (
         "How far the global clock is behind the time of the query. A healthy clock draws a saw tooth as high as its "
         "interval, shifted up by max_out_of_orderness. The dashed lines are for an interval of a minute."
     )
     panel = with_lines_at(lines("Seconds behind", description, "s"), GREEN, *BEHIND_STEPS)
-    return panel.with_target(over_time(q.BEHIND, legend))
+    return panel.with_target(over_time(q.BEHIND, "behind"))
 
 
 def replicas(width: int) -> stat.Panel:
@@ -145,9 +145,8 @@ def _due_ticks() -> timeseries.Panel:
 
 def _latency() -> timeseries.Panel:
     description = (
-        "The time from the report that completed a boundary to the commit of its tick: quantiles of the last "
-        f"{q.WINDOW}. "
-        "Empty without ticks."
+        "The time from the report that completed a boundary to the commit of its tick, over all clocks of this clock's "
+        f"log: quantiles of the last {q.WINDOW}. Empty without ticks."
     )
     panel = with_lines_at(lines("Tick latency", description, "s", 8), GREEN, (1, ORANGE), (5, RED))
     for name, (legend, quantile) in zip("ABC", _QUANTILES.items(), strict=True):

@@ -28,6 +28,9 @@ STATE = f'({HELD}) or label_replace(max by (clock) ({_HOLDING}) == 0, "reason", 
 IS_HELD = f"max by (clock) ({_HOLDING})"
 """1 if the clock holds, else 0."""
 
+BY_STATE = f"count by (reason) ({STATE})"
+"""The number of clocks, for each reason of a hold and for "no hold"."""
+
 LEADERS = f"sum by (clock) ({of('clocksvc_leader')})"
 LEADING = (
     f"(max by (clock, instance) ({of('clocksvc_leader')}) == 1) * on (clock) group_left () {LEADERS}"
@@ -38,8 +41,14 @@ LEADING = (
 MISLED = f"sum({LEADERS} != bool 1)"
 """The number of clocks without a leader, or with more than one."""
 
+LOGS_LED = f"sum by (instance) (max by (log, instance) ({of('clocksvc_leader')}))"
+"""The number of logs that each replica leads."""
+
 TICKS = f"60 * sum by (clock) (rate({of('clocksvc_ticks_total')}[{WINDOW}]))"
+TICKS_OF_ALL = f"sum(rate({of('clocksvc_ticks_total')}[$__rate_interval]))"
 DUE_TICKS = f"max by (clock) ({of('clocksvc_due_ticks')})"
+CATCHING_UP = f"sum({DUE_TICKS} > bool 1)"
+"""The number of clocks with more than one due tick."""
 PARTITIONS = f"max by (clock, state) ({of('clocksvc_partitions')})"
 HEARTBEAT_AGE = f"time() - max by (clock) ({of('clocksvc_heartbeat_last_success_timestamp_seconds')})"
 LATE = of("clocksvc_late_records_total")
@@ -56,10 +65,10 @@ def in_state(state: str) -> str:
     return "max by (clock) (" + of("clocksvc_partitions", f'state="{state}"') + ")"
 
 
-def takeovers(window: str) -> str:
-    """Return how often an instance became leader. Only changes from 0 to 1 count."""
+def takeovers(window: str, label: str = "clock") -> str:
+    """Return how often an instance became leader, for each clock or `log`. Only changes from 0 to 1 count."""
     led = f"{of('clocksvc_leader')}[{window}]"
-    return f"sum by (clock) (changes({led}) - resets({led}))"
+    return f"sum by ({label}) (max by ({label}, instance) (changes({led}) - resets({led})))"
 
 
 def counted(counter: str, window: str, *labels: str) -> str:
@@ -87,13 +96,38 @@ def per_second(counter: str, *labels: str) -> str:
     return f"sum by ({', '.join(('clock', *labels))}) (rate({counter}[$__rate_interval]))"
 
 
-def latency(quantile: float) -> str:
-    """Return a quantile of the tick latency in seconds.
+def latency(quantile: float, *labels: str) -> str:
+    """Return a quantile of the tick latency in seconds, over the logs of the selected clocks; `labels`: for each "log".
 
     Without ticks the quantile is NaN. The comparison `>= 0` removes it, so that the result is empty.
     """
-    buckets = f"sum by (clock, le) (rate({of('clocksvc_tick_latency_seconds_bucket')}[{WINDOW}]))"
-    return f"histogram_quantile({quantile:g}, {buckets}) >= 0"
+    logs = f"group by (log) ({of('clocksvc_leader')})"
+    rates = f'rate(clocksvc_tick_latency_seconds_bucket{{job=~"$job"}}[{WINDOW}]) and on (log) {logs}'
+    return f"histogram_quantile({quantile:g}, sum by ({', '.join((*labels, 'le'))}) ({rates})) >= 0"
+
+
+# -- the worst clocks ----------------------------------------------------------------------------------------------
+
+WORST = 20
+"""The number of clocks in lists, tables and graphs of the fleet."""
+
+
+def among_worst(expression: str) -> str:
+    """Limit an expression to the worst clocks at the end of the time range.
+
+    Clocks with a hold come first, but not those that are paused; then the ones that are furthest behind. A clock with a
+    hold and without a tick is among the first ones.
+    """
+    not_paused = of("clocksvc_holding", 'reason!="paused"')
+    held = f"max by (clock) ({not_paused} @ end())"
+    troubled = f"({held} or 0 * max by (clock) ({_HOLDING} @ end()))"
+    behind = f"(time() - max by (clock) ({of('clocksvc_global_clock_timestamp_seconds')} @ end()) or 0 * {troubled})"
+    return f"({expression}) and on (clock) topk({WORST}, 1e9 * {troubled} + {behind})"
+
+
+def behind_quantile(quantile: float) -> str:
+    """Return a quantile of the seconds that clocks are behind, over the selected clocks."""
+    return f"quantile({quantile:g}, {BEHIND})"
 
 
 # -- partitions ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 import redis
 
+from clocksvc.clock.logs import log_of
 from clocksvc.dev.valkey_server import ValkeyServer
 from tests.system.clock_fixture import WITHIN_S, ClockFixture, notes_of, running
 from tests.system.consumer import ConsumerThread
@@ -92,7 +93,8 @@ def test_a_leader_that_ends_hands_over(replicated: Replicated) -> None:
     eventually(
         lambda: replicated.follower.ticks()[-1] > ended_s + 1, within=TAKEN_OVER_S, what="the client to see them"
     )
-    assert replicated.installation.metric("clocksvc_leader", other, clock=replicated.clock.name) == 1
+    clock = replicated.clock.name
+    assert replicated.installation.metric("clocksvc_leader", other, clock=clock, log=str(log_of(clock))) == 1
     replicated.installation.start_replica(leader)
     replicated.check()
 

@@ -1,6 +1,7 @@
 """Metrics: `/metrics` and the document match the catalogue, and values are never stale, NaN or invented."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -152,25 +153,27 @@ def test_no_series_outlives_its_partition() -> None:
     assert (set(before), set(after)) == ({"0", "1", "2"}, {"0"})
 
 
-def test_holding_has_a_series_for_every_reason() -> None:
-    """The reason of the hold is 1 and every other one is 0, so that an alert can see the hold end."""
+def test_holding_has_one_series() -> None:
+    """The reason of the hold is 1; without a hold, the reason none is 0. Other reasons have no series."""
     view = FakeClockView()
+    metrics = watching(view, leads=False)
     view.change(hold=Hold(Reason.NO_LEADER))
-    holding = values(watching(view, leads=False), "clocksvc_holding", "reason")
-
-    assert holding == {reason.value: float(reason is Reason.NO_LEADER) for reason in Reason}
+    during = values(metrics, "clocksvc_holding", "reason")
 
     view.change(hold=None)
-    assert set(values(watching(view), "clocksvc_holding", "reason").values()) == {0.0}
+
+    assert during == {"no_leader": 1.0}
+    assert values(metrics, "clocksvc_holding", "reason") == {"none": 0.0}
+    assert "none" not in list(Reason)
 
 
-def test_a_reason_that_is_not_known_holds_too() -> None:
+@pytest.mark.parametrize("reason", ["moon_phase", 'a "new" \\ reason\nof two lines'])
+def test_a_reason_that_is_not_known_holds_too(reason: str) -> None:
     """During an upgrade, a reason of the newer version has a series while it holds the clock."""
     view = FakeClockView()
-    view.change(hold=Hold("moon_phase"))
-    holding = values(watching(view), "clocksvc_holding", "reason")
+    view.change(hold=Hold(reason))
 
-    assert holding == dict.fromkeys((reason.value for reason in Reason), 0.0) | {"moon_phase": 1.0}
+    assert values(watching(view), "clocksvc_holding", "reason") == {reason: 1.0}
 
 
 def test_outcomes_begin_at_zero() -> None:
@@ -179,6 +182,17 @@ def test_outcomes_begin_at_zero() -> None:
 
     assert values(metrics, "clocksvc_reports_total", "outcome") == dict.fromkeys((one.value for one in Outcome), 0.0)
     assert values(metrics, "clocksvc_heartbeats_total", "outcome") == {"delivered": 0, "failed": 0, "expired": 0}
+
+
+def test_without_heartbeats_there_are_no_counts_of_them() -> None:
+    """While heartbeats are off, their counts are absent; counts from before are exported."""
+    view = FakeClockView(replace(SPEC, heartbeat=None))
+    metrics = watching(view)
+    before = values(metrics, "clocksvc_heartbeats_total", "outcome")
+
+    view.store.count_heartbeats({"failed": 1}, success=False)
+
+    assert (before, values(metrics, "clocksvc_heartbeats_total", "outcome")) == ({}, {"failed": 1})
 
 
 def test_outcomes_are_counted_apart() -> None:
@@ -261,6 +275,7 @@ def test_an_outage_of_the_store_fails_no_scrape(store: type[FaultyStore]) -> Non
 def test_latency_buckets_count_up() -> None:
     """Latency buckets reach from 1 ms to 1 min; a tick without a known latency is only counted."""
     metrics = Metrics(["checkins"])
+    log = str(log_of("checkins"))
     for latency_s in (0.0005, 0.004, 0.004, 300.0):
         metrics.ticked("checkins", 1, latency_s)
     metrics.ticked("checkins", 10, None)
@@ -270,8 +285,42 @@ def test_latency_buckets_count_up() -> None:
         sample.labels["le"]: sample.value for sample in samples if sample.name.endswith("_latency_seconds_bucket")
     }
     assert (buckets["0.001"], buckets["0.005"], buckets["60.0"], buckets["+Inf"]) == (1, 3, 3, 4)
-    assert values(metrics, "clocksvc_tick_latency_seconds_sum") == {"checkins": pytest.approx(300.0085)}
+    assert values(metrics, "clocksvc_tick_latency_seconds_sum", "log") == {log: pytest.approx(300.0085)}
+    assert values(metrics, "clocksvc_tick_latency_seconds_count", "log") == {log: 4}
     assert values(metrics, "clocksvc_ticks_total") == {"checkins": 14}
+
+
+def test_a_log_has_one_histogram_once_it_was_led() -> None:
+    """The clocks of a log share it, and it remains when the log is led elsewhere. Other logs have none."""
+    first, second = [name for name in (f"clock-{number}" for number in range(99)) if log_of(name) == 3][:2]
+    metrics = Metrics([first, second, "checkins"])
+    never = values(metrics, "clocksvc_tick_latency_seconds_count", "log")
+
+    metrics.leading(3, True)
+    at_once = values(metrics, "clocksvc_tick_latency_seconds_count", "log")
+    metrics.ticked(first, 1, 0.001)
+    metrics.ticked(second, 1, 0.001)
+    metrics.leading(3, False)
+
+    assert (never, at_once) == ({}, {"3": 0})
+    assert values(metrics, "clocksvc_tick_latency_seconds_count", "log") == {"3": 2}
+
+
+def test_the_log_of_each_clock_is_exported() -> None:
+    """`clocksvc_leader` has the number of the clock's log, so that series of logs can be joined to clocks."""
+    assert values(watching(FakeClockView()), "clocksvc_leader", "log") == {str(log_of("checkins")): 1.0}
+
+
+@pytest.mark.parametrize(("leads", "most"), [(False, 20), (True, 30)])
+def test_the_number_of_series_of_a_clock(leads: bool, most: int) -> None:
+    """With everything but partitions, tasks and the schedules' partitions, at most 20, and 30 from the leader."""
+    metrics = drive_everything()
+    metrics.leading(log_of("checkins"), leads)
+    apart = {"clocksvc_holding_partition", "clocksvc_partition_clock_timestamp_seconds", "clocksvc_tasks_total"}
+    apart |= {"clocksvc_dispatcher_checkpoint_timestamp_seconds", "clocksvc_schedule_partitions"}
+    samples = [one for one in scrape(metrics) if one.labels.get("clock") == "checkins" and one.name not in apart]
+
+    assert most - 4 <= len(samples) <= most
 
 
 def test_clocks_do_not_mix() -> None:

@@ -32,6 +32,18 @@ def rules() -> dict[str, dict[str, Any]]:
         for path in RULES
         for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
         for rule in group["rules"]
+        if "alert" in rule
+    }
+
+
+def recorded() -> dict[str, str]:
+    """The expression of every recording rule, by name."""
+    return {
+        rule["record"]: rule["expr"]
+        for path in RULES
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+        if "record" in rule
     }
 
 

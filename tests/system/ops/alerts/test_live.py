@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.repository import ROOT
-from tests.system.ops.alerts.rule_files import rules, selectors
+from tests.system.ops.alerts.rule_files import recorded, rules, selectors
 from tests.system.ops.scraped_consumer import NAME
 from tests.system.ops.scraped_installation import ScrapedInstallation
 from tests.waiting import eventually
@@ -21,7 +21,8 @@ QUERIES = sorted(
         if re.search(r"clocksvc_\w+.*[({=]|^up ", text)
     }
 )
-ASKED = sorted({selector for rule in rules().values() for selector in selectors(rule["expr"])})
+EXPRESSIONS = [*recorded().values(), *(rule["expr"] for rule in rules().values())]
+ASKED = sorted({selector for expression in EXPRESSIONS for selector in selectors(expression)})
 
 
 def active(scraped: ScrapedInstallation) -> dict[str, list[dict[str, str]]]:
@@ -29,7 +30,7 @@ def active(scraped: ScrapedInstallation) -> dict[str, list[dict[str, str]]]:
     return {
         rule["name"]: [alert["labels"] for alert in rule["alerts"]]
         for rule in scraped.prometheus.rules()
-        if rule["alerts"]
+        if rule.get("alerts")
     }
 
 
@@ -42,7 +43,7 @@ def test_every_rule_is_evaluated(scraped: ScrapedInstallation) -> None:
 
     health = eventually(evaluated, within=WITHIN_S, what="every rule to be evaluated")
 
-    assert health == dict.fromkeys(rules(), "ok")
+    assert health == dict.fromkeys([*rules(), *recorded()], "ok")
 
 
 @pytest.mark.parametrize("selector", ASKED)

@@ -75,10 +75,10 @@ def chosen(dashboard: str, values: Mapping[str, list[str]]) -> dict[str, str]:
     """The value of each variable in a query: the chosen one of `values`, else all, if the variable allows that."""
     texts = {}
     for name, variable in variables(dashboard).items():
-        if variable.get("includeAll") and variable.get("allValue"):
-            texts[name] = variable["allValue"]
-        elif variable.get("multi"):
+        if variable.get("multi") and name in values:
             texts[name] = _one_of(values[name])
+        elif variable.get("includeAll") and variable.get("allValue"):
+            texts[name] = variable["allValue"]
         elif name in values:
             texts[name] = values[name][0]
     return texts

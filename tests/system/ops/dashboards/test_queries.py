@@ -99,7 +99,7 @@ def test_a_hold_is_shown_with_its_reason(scraped: ScrapedInstallation) -> None:
     """The state of a clock is the reason of its hold, or that there is none; the fleet has a row for each clock."""
     held = by_title(scraped, "clock", "State", clock="parcels")
     moving = by_title(scraped, "clock", "State", clock="orders")
-    rows = by_title(scraped, "fleet", "Clocks", "state")
+    rows = by_title(scraped, "fleet", "Worst clocks", "state")
 
     assert [(one.labels["reason"], one.value) for one in held] == [("partition_behind", 1)]
     assert [(one.labels["reason"], one.value) for one in moving] == [("no hold", 0)]
@@ -143,7 +143,7 @@ def test_late_and_refused_records_are_counted(scraped: ScrapedInstallation) -> N
         **{
             f"fleet {name}": one.value
             for name in ("late", "refused")
-            for one in by_title(scraped, "fleet", "Clocks", name)
+            for one in by_title(scraped, "fleet", "Worst clocks", name)
             if one.labels["clock"] == "orders"
         },
     }
