@@ -18,7 +18,7 @@ PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects interleavings consumers outages scheduler-outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
+.PHONY: help run test test-ops check format bench simulate defects interleavings consumers outages fleet-outages scheduler-outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,9 @@ consumers: $(STAMP)  ## the examples of docs/consumers.md through rebalances, on
 
 outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster: three brokers; --slices FILE: sum several runs)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)
+
+fleet-outages: $(STAMP)  ## two and three replicas with 48 clocks over all logs: kills, no Kafka, no Redis, rolling changes (15 minutes)
+	@$(BIN)/python -m tests.system.outages.fleet $(ARGS)
 
 scheduler-outages: $(STAMP)  ## faults in an installation with three schedulers, while a clock runs through an hour (15 minutes)
 	@$(BIN)/python -m tests.system.scheduler_outages $(ARGS)

@@ -18,6 +18,7 @@ LONGEST = (
     "tests/system/outages/test_lost_log.py",
     "tests/unit/dev/test_demo_run.py",
     "tests/system/outages/test_short_round.py",
+    "tests/system/outages/fleet/test_short_run.py",
     "tests/unit/cli/test_serve.py",
     "tests/simulation/test_simulation.py",
     "tests/system/outages/test_lost_store.py",
