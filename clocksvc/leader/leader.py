@@ -203,6 +203,7 @@ class Leader:
         if self.store_trouble is None:
             self._warn("store unavailable", error)
         self.store_trouble, self._last_error = str(error), error
+        self._lease.lose_store()
         if self._term is not None:
             for clock in self._term.clocks.values():
                 clock.prepared = False  # what was committed may not be published
@@ -228,8 +229,12 @@ class Leader:
         logger.warning("lease released, no progress", extra=self._extra(reason=reason, detail=detail))
         with suppress(ClocksvcError):
             self._publish(Hold(reason, detail=detail))
-        # Without the store, no other replica can lead either.
-        return self._step_back(0.0 if isinstance(cause, StoreUnavailable) else STEP_BACK_S)
+        if not isinstance(cause, StoreUnavailable):
+            return self._step_back()
+        # Without the store, no other replica can lead either. When it answers again, this one leads again.
+        wait_s = self._step_back(0.0)
+        self._lease.lose()
+        return wait_s
 
     def _failed(self, error: ClocksvcError) -> float:
         """Return to the phase that repairs an error of the tick log or of Kafka."""

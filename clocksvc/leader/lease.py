@@ -74,6 +74,7 @@ class Lease:
         self._not_before = self._unready_until = float("-inf")
         self._failed_terms = 0
         self._was_lost = False
+        self._store_was_away = False
         self.token: str | None = None
         self.seen_stores: set[str] = set()
 
@@ -91,19 +92,22 @@ class Lease:
             return None
         reading = self._read()
         if reading.holder is not None:
-            self._free_since, self._was_lost = None, False
+            self._free_since, self._was_lost, self._store_was_away = None, False, False
             return None
         if self._free_since is None:
             self._free_since = now
         since_ms = reading.announcements_complete_since_ms
         complete = since_ms is not None and reading.now_ms - since_ms >= ANNOUNCEMENTS_COMPLETE_AFTER_MS
-        if reading.expired_holder is None and not complete:
-            # The store has lost everything, or it is new. The leader before the loss acquires the lease at once.
+        # If this process could not reach the store either, the lease may have expired for this reason.
+        expired_holder = None if self._store_was_away else reading.expired_holder
+        if expired_holder is None and not complete:
+            # The store has lost everything, it was away for long, or it is new. The leader before the loss acquires the
+            # lease at once.
             if not self._was_lost:
                 self._free_since = now
                 return None
         elif now - self._free_since < claim_delay_s(
-            self._parts.log, self.replica, reading.announcements, reading.expired_holder
+            self._parts.log, self.replica, reading.announcements, expired_holder
         ):
             return None
         return self._acquire()
@@ -154,6 +158,15 @@ class Lease:
         self._announced_at = float("-inf")
         self._free_since, self._was_lost = None, True
 
+    def lose_store(self) -> None:
+        """Note that the store does not answer this process.
+
+        The process is not ready, so it gets no log before it has reached the store for some time. If the lease expires
+        meanwhile, its holder is not at fault.
+        """
+        self._ready_since, self._announced_at = None, float("-inf")
+        self._store_was_away = True
+
     def announce(self) -> None:
         """Announce this replica, if the next announcement is due or if its readiness has changed."""
         now = self._parts.time.monotonic()
@@ -174,7 +187,7 @@ class Lease:
 
     def record_progress(self) -> None:
         """Record that a round is complete. This is the only definition of progress."""
-        self._working_since, self._failed_terms = None, 0
+        self._working_since, self._failed_terms, self._store_was_away = None, 0, False
         if self._ready_since is None:
             self._ready_since = self._parts.time.monotonic()
 

@@ -3,12 +3,15 @@
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_log import TickLog
@@ -31,6 +34,18 @@ def clocks_of_log(count: int, log: int = LOG) -> list[str]:
     return list(itertools.islice((name for name in names if log_of(name) == log), count))
 
 
+class _LeasesOfReplica:
+    """`Leases` that one replica does not always reach."""
+
+    def __init__(self, leases: Leases, reached: Callable[[], bool]) -> None:
+        self._leases, self._reached = leases, reached
+
+    def __getattr__(self, name: str) -> Any:
+        if not self._reached():
+            raise StoreUnavailable
+        return getattr(self._leases, name)
+
+
 class SharedLog:
     """Clocks of one log. Each has a topic of its own, named after the clock, with one partition unless set.
 
@@ -40,6 +55,7 @@ class SharedLog:
         store_server, log, topics: the servers.
         stores: the store of each clock, which leaders use. A test can replace one before it creates a leader.
         ready: False if replicas announce themselves as not ready; by replica.
+        without_store: the replicas that do not reach the store.
         leaders: the leaders that `run` steps, by replica.
     """
 
@@ -65,6 +81,7 @@ class SharedLog:
         for name in self.names:
             self.topics.create(name, partitions, timestamp_type)
         self.ready: dict[str, bool] = {}
+        self.without_store: set[str] = set()
         self.leaders: dict[str, Leader] = {}
         self._ids = itertools.count(1)
 
@@ -84,7 +101,7 @@ class SharedLog:
             log=LOG,
             installation=installation,
             specs=specs,
-            leases=self.store_server.leases(LOG),
+            leases=self._leases(replica),
             stores={name: self.stores[name] for name in specs},
             ticklog=ticklog or FaultyTickLog(self.log),
             topics=self.topics,
@@ -96,6 +113,10 @@ class SharedLog:
         if settle:
             self.settle(leader)
         return leader
+
+    def _leases(self, replica: str) -> Leases:
+        leases = self.store_server.leases(LOG)
+        return cast("Leases", _LeasesOfReplica(leases, lambda: replica not in self.without_store))
 
     def change(self, **fields: object) -> None:
         """Change the configuration of all clocks. Leaders that exist keep the old one."""

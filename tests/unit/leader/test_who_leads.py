@@ -6,8 +6,8 @@ import pytest
 
 from clocksvc.clock.holds import Reason
 from clocksvc.leader.leader import Phase
-from clocksvc.leader.lease import ANNOUNCE_EVERY_S, LEASE_MS, STEP_BACK_S
-from clocksvc.leader.ranking import HAND_OVER_AFTER_MS, claim_delay_s
+from clocksvc.leader.lease import ANNOUNCE_EVERY_S, ANNOUNCEMENT_TTL_MS, LEASE_MS, STEP_BACK_S
+from clocksvc.leader.ranking import HAND_OVER_AFTER_MS, RANK_DELAY_S, claim_delay_s
 from tests.faulty.commits import CommitFault
 from tests.faulty.shared_log import LOG, SharedLog
 from tests.unit.leader.clocks import minutes, phase_of, published_detail, published_hold, stored_times
@@ -272,6 +272,61 @@ def test_a_conflict_does_not_move_the_lease() -> None:
     shared.run(60)
 
     assert shared.log.epoch - epoch <= 1
+
+
+# -- replicas without the store ---------------------------------------------------------------------------------------
+
+
+def test_a_replica_that_lost_the_store_is_ready_ten_seconds_after_its_return() -> None:
+    """Its store fails again and again, for longer than a lease. The other replica keeps the log until the first one has
+    reached the store for 10 s, so there is no ping-pong."""
+    shared = with_replicas(2)
+    best, worse = order(shared)
+    for _ in range(3):
+        shared.without_store = {best}
+        shared.run(LEASE_S + 1)
+        assert leader_of(shared) == worse
+        shared.without_store = set()
+        shared.run(HAND_OVER_AFTER_MS / 1000 - 1)
+        assert leader_of(shared) == worse
+
+    shared.run(5)
+    assert leader_of(shared) == best
+
+
+@pytest.mark.parametrize("away_s", [LEASE_S + 1, 30.0])
+def test_a_store_that_was_away_moves_nothing(away_s: float) -> None:
+    """No replica reached the store, so the leases have expired. The leader acquires its lease again; the standbys wait
+    for it. In a long failure, announcements expire, too."""
+    shared = with_replicas(3)
+    leader, epoch = leader_of(shared), shared.log.epoch
+    shared.store_server.broken = True
+    shared.run(away_s)
+    if away_s > ANNOUNCEMENT_TTL_MS / 1000:
+        log = shared.store_server.content.log(LOG)
+        log.announcements.clear()
+        log.announcements_complete_since_ms = None
+    shared.store_server.broken = False
+    shared.leaders = dict(sorted(shared.leaders.items(), key=lambda item: item[0] == leader))  # standbys step first
+
+    shared.run(0.5, step_s=0.1)
+    assert leader_of(shared) == leader
+    shared.run(15)
+    assert leader_of(shared) == leader
+    assert shared.log.epoch == epoch + 1  # no other replica has led meanwhile
+
+
+def test_a_leader_that_dies_while_the_store_is_away_is_replaced() -> None:
+    """The standbys have seen that the store was away, and wait for the leader, but not for long."""
+    shared = with_replicas(3)
+    first, second, _ = order(shared)
+    shared.store_server.broken = True
+    shared.run(LEASE_S + 1)
+    shared.leaders.pop(first)
+    shared.store_server.broken = False
+
+    assert seconds_until_led(shared) <= RANK_DELAY_S + 0.5
+    assert leader_of(shared) == second
 
 
 # -- stuck leaders ----------------------------------------------------------------------------------------------------
