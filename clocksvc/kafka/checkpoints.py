@@ -24,6 +24,7 @@ from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.client import SlicedDeadline, dispatcher_id
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
+from clocksvc.kafka.log_consumers import LogConsumers
 from clocksvc.kafka.reader import Reader, log_entry
 from clocksvc.kafka.tick_log_topic import wanted_config, wanted_log_topic
 from clocksvc.kafka.transactions import await_stable
@@ -70,11 +71,12 @@ class KafkaCheckpoints:
         self._settings, self._time = settings, time
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._writer: Writer | None = None
-        self._reader: Reader | None = None
+        self._consumers = LogConsumers.of_one_log(settings)
+        self._reader = Reader(self._topic, self._consumers)
 
     def read(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
         self._ensure_topic(keep_alive)
-        low, stable = self._open_reader().stable_bounds(self._deadline(keep_alive))
+        low, stable = self._reader.stable_bounds(self._deadline(keep_alive))
         return self._read_range(low, stable, keep_alive)
 
     def acquire(self, keep_alive: KeepAlive) -> Mapping[str, Checkpoint]:
@@ -111,9 +113,7 @@ class KafkaCheckpoints:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.discard()
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        self._consumers.close()
 
     def _ensure_topic(self, keep_alive: KeepAlive) -> None:
         try:
@@ -159,15 +159,14 @@ class KafkaCheckpoints:
                 f"a transaction of another dispatcher stays open on the {self._topic}: restart that dispatcher, which "
                 f"ends the transaction; or find the transaction with kafka-transactions find-hanging and abort it"
             )
-        low, _ = self._open_reader().stable_bounds(self._deadline(keep_alive))
+        low, _ = self._reader.stable_bounds(self._deadline(keep_alive))
         return self._read_range(low, barrier, keep_alive)
 
     def _read_range(self, low: int, end: int, keep_alive: KeepAlive) -> dict[str, Checkpoint]:
         """Return this dispatcher's newest checkpoints before the offset `end`."""
-        reader = self._open_reader()
         values: dict[str, bytes | None] = {}
         for start in range(low, end, CHUNK):
-            for _, found in reader.read(start, min(start + CHUNK, end), self._deadline(keep_alive), log_entry):
+            for _, found in self._reader.read(start, min(start + CHUNK, end), self._deadline(keep_alive), log_entry):
                 if found.key is not None and found.key.startswith(self._prefix):
                     values[found.key.removeprefix(self._prefix).decode()] = found.value
         return {name: decode(value) for name, value in values.items() if value is not None}
@@ -175,13 +174,8 @@ class KafkaCheckpoints:
     def _await_stable(self, end: int, keep_alive: KeepAlive) -> bool:
         """Wait for at most `settle_s` until all transactions before offset `end` have ended."""
         wait = SlicedDeadline(self._time, self._settle_s, keep_alive)
-        stable = await_stable(self._open_reader(), end, wait, partial(self._deadline, keep_alive))
+        stable = await_stable(self._reader, end, wait, partial(self._deadline, keep_alive))
         return stable is not None
-
-    def _open_reader(self) -> Reader:
-        if self._reader is None:
-            self._reader = Reader(self._topic, self._settings)
-        return self._reader
 
     def _deadline(self, keep_alive: KeepAlive) -> SlicedDeadline:
         return SlicedDeadline(self._time, self._timeout_s, keep_alive)

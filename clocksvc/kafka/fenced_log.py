@@ -1,18 +1,18 @@
 """One partition of an internal topic with a single writer, which knows at which offset its next transaction begins."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
 from confluent_kafka import Message as KafkaMessage
 
-from clocksvc.errors import Fenced, OffsetGap, OpenTransaction, OutcomeUnknown, Unavailable
+from clocksvc.errors import Fenced, OffsetGap, OpenTransaction, OutcomeUnknown
 from clocksvc.interfaces.tick_log import KeepAlive, LogBounds
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.client import SlicedDeadline, writer_id
 from clocksvc.kafka.internal_topic import InternalTopic
+from clocksvc.kafka.log_consumers import LogConsumers
 from clocksvc.kafka.reader import Reader
 from clocksvc.kafka.transactions import MARKER_TIMEOUT_S, HangingTransactionResolver, await_stable, settle
 from clocksvc.kafka.writer import Record, Writer
@@ -34,15 +34,24 @@ class FencedLog:
         time: the clock for deadlines.
         timeout_s: how long a call waits for brokers.
         settle_s: how long `bounds` waits for the end of another producer's transaction.
+        consumers: the consumers of all logs of the process. The caller closes them. None: this log has its own one.
     """
 
     def __init__(
-        self, topic: InternalTopic, settings: Mapping[str, str], time: Time, timeout_s: float, settle_s: float
+        self,
+        topic: InternalTopic,
+        settings: Mapping[str, str],
+        time: Time,
+        timeout_s: float,
+        settle_s: float,
+        consumers: LogConsumers | None = None,
     ) -> None:
         self._topic, self._settings, self._time = topic, settings, time
         self._timeout_s, self._settle_s = timeout_s, settle_s
         self._writer: Writer | None = None
-        self._reader: Reader | None = None
+        self._own_consumers = consumers is None
+        self._consumers = consumers or LogConsumers.of_one_log(settings)
+        self._reader = Reader(topic, self._consumers)
         self._hanging = HangingTransactionResolver()
 
     def fence(self, keep_alive: KeepAlive) -> None:
@@ -55,15 +64,13 @@ class FencedLog:
 
     def stable_bounds(self, keep_alive: KeepAlive) -> LogBounds:
         """Return the bounds up to the first open transaction."""
-        with self._reading() as reader:
-            return LogBounds(*reader.stable_bounds(self._deadline(keep_alive)))
+        return LogBounds(*self._reader.stable_bounds(self._deadline(keep_alive)))
 
     def bounds(self, keep_alive: KeepAlive) -> LogBounds:
         """Return the present bounds, in which no transaction is open."""
-        with self._reading() as reader:
-            wait = SlicedDeadline(self._time, self._settle_s, keep_alive)
-            self._end_hanging(reader, keep_alive)
-            ends = settle(reader, wait, partial(self._deadline, keep_alive))
+        wait = SlicedDeadline(self._time, self._settle_s, keep_alive)
+        self._end_hanging(keep_alive)
+        ends = settle(self._reader, wait, partial(self._deadline, keep_alive))
         if ends is None:
             raise OpenTransaction(
                 f"another producer has an open transaction on the {self._topic}, which only clocksvc may write. Stop "
@@ -74,11 +81,11 @@ class FencedLog:
     def close(self) -> None:
         """Close connections."""
         self._discard_writer()
-        self._close_reader()
+        if self._own_consumers:
+            self._consumers.close()
 
     def _read(self, start: int, end: int, keep_alive: KeepAlive, convert: Callable[[KafkaMessage], T]) -> list[T]:
-        with self._reading() as reader:
-            return reader.read(start, end, self._deadline(keep_alive), convert)
+        return self._reader.read(start, end, self._deadline(keep_alive), convert)
 
     def _append(
         self,
@@ -107,8 +114,7 @@ class FencedLog:
         """
         end = last + 2
         try:
-            with self._reading() as reader:
-                stable = await_stable(reader, end, deadline, lambda: deadline)
+            stable = await_stable(self._reader, end, deadline, lambda: deadline)
         except self._topic.unavailable as error:
             raise OutcomeUnknown(f"unknown whether the {self._topic} contains the last commit: {error}") from error
         if stable is None:
@@ -117,13 +123,13 @@ class FencedLog:
             raise OffsetGap(f"another producer has written to the {self._topic}, which only clocksvc may write")
         return end
 
-    def _end_hanging(self, reader: Reader, keep_alive: KeepAlive) -> None:
+    def _end_hanging(self, keep_alive: KeepAlive) -> None:
         if self._writer is None:
             return
         new_deadline = partial(self._deadline, keep_alive)
         marker_wait = partial(SlicedDeadline, self._time, MARKER_TIMEOUT_S, keep_alive)
         try:
-            offset = self._hanging.end(reader, self._writer, marker_wait, new_deadline)
+            offset = self._hanging.end(self._reader, self._writer, marker_wait, new_deadline)
         finally:
             if not self._writer.usable:
                 self._discard_writer()
@@ -132,22 +138,6 @@ class FencedLog:
                 "hanging transaction ended",
                 extra={"topic": self._topic.name, "log": self._topic.partition, "offset": offset},
             )
-
-    @contextmanager
-    def _reading(self) -> Iterator[Reader]:
-        """Provide the reader. It is kept for later calls, and closed after an error."""
-        if self._reader is None:
-            self._reader = Reader(self._topic, self._settings)
-        try:
-            yield self._reader
-        except Unavailable:
-            self._close_reader()
-            raise
-
-    def _close_reader(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
 
     def _discard_writer(self) -> None:
         writer, self._writer = self._writer, None

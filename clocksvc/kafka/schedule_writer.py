@@ -11,6 +11,7 @@ from clocksvc.interfaces.time import Time
 from clocksvc.kafka.client import SlicedDeadline, writer_id
 from clocksvc.kafka.fenced_log import TIMEOUT_S
 from clocksvc.kafka.internal_topic import InternalTopic
+from clocksvc.kafka.log_consumers import LogConsumers
 from clocksvc.kafka.reader import Reader, log_entry
 from clocksvc.kafka.transactions import ABORTED, await_stable
 from clocksvc.kafka.writer import Writer
@@ -34,7 +35,8 @@ class KafkaScheduleWriter:
         self._settings, self._time, self._timeout_s = settings, time, timeout_s
         self.end: int | None = None
         self._writer: Writer | None = None
-        self._reader: Reader | None = None
+        self._consumers = LogConsumers.of_one_log(settings)
+        self._reader = Reader(self._topic, self._consumers)
 
     def fence(self, keep_alive: KeepAlive) -> None:
         if self._writer is not None:
@@ -73,9 +75,7 @@ class KafkaScheduleWriter:
 
     def close(self) -> None:
         self.end_term()
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        self._consumers.close()
 
     def _confirm(self, offsets: Sequence[int], keep_alive: KeepAlive) -> None:
         """Check that readers of committed records get all records of a transaction.
@@ -83,15 +83,12 @@ class KafkaScheduleWriter:
         A delayed request of an earlier transaction can have ended a part of this one. The coordinator then answers the
         commit with OK, but the rest is not committed.
         """
-        reader = self._reader = self._reader or Reader(self._topic, self._settings)
         first, end = offsets[0], offsets[-1] + 1
         try:
             new_deadline = partial(self._deadline, keep_alive)
-            stable = await_stable(reader, end, new_deadline(), new_deadline)
-            found = [] if stable is None else reader.read(first, end, new_deadline(), log_entry)
+            stable = await_stable(self._reader, end, new_deadline(), new_deadline)
+            found = [] if stable is None else self._reader.read(first, end, new_deadline(), log_entry)
         except SchedulesUnavailable as error:
-            self._reader = None
-            reader.close()
             raise OutcomeUnknown(f"unknown whether the {self._topic} has the last records: {error}") from error
         # The marker is not before `end`. If the partition has one more offset, it is the marker.
         self.end = stable if stable == end + 1 else None

@@ -9,6 +9,7 @@ from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.time import Time
 from clocksvc.kafka.fenced_log import SETTLE_S, TIMEOUT_S, FencedLog
 from clocksvc.kafka.internal_topic import InternalTopic, ensure_topic
+from clocksvc.kafka.log_consumers import LogConsumers
 from clocksvc.kafka.reader import log_entry
 from clocksvc.kafka.tick_log_topic import wanted_config, wanted_log_topic
 
@@ -25,7 +26,7 @@ class KafkaTickLog(FencedLog):
         topic: the name of the tick log's topic.
         log: the number of the log, which is its partition.
         keep_ms: how long all ticks are kept, for a new topic.
-        settings, time, timeout_s, settle_s: see FencedLog.
+        settings, time, timeout_s, settle_s, consumers: see FencedLog.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class KafkaTickLog(FencedLog):
         keep_ms: int,
         timeout_s: float = TIMEOUT_S,
         settle_s: float = SETTLE_S,
+        consumers: LogConsumers | None = None,
     ) -> None:
-        super().__init__(tick_log_topic(topic, log), settings, time, timeout_s, settle_s)
+        super().__init__(tick_log_topic(topic, log), settings, time, timeout_s, settle_s, consumers)
         self._keep_ms = keep_ms
 
     def ensure_topic(self, keep_alive: KeepAlive) -> None:
@@ -49,9 +51,8 @@ class KafkaTickLog(FencedLog):
         return self._read(start, end, keep_alive, log_entry)
 
     def offset_at(self, timestamp_ms: int, keep_alive: KeepAlive) -> int:
-        with self._reading() as reader:
-            found = reader.offset_at(timestamp_ms, self._deadline(keep_alive))
-            return reader.stable_bounds(self._deadline(keep_alive))[1] if found is None else found
+        found = self._reader.offset_at(timestamp_ms, self._deadline(keep_alive))
+        return self._reader.stable_bounds(self._deadline(keep_alive))[1] if found is None else found
 
     def append(self, messages: Sequence[Message], end: int, keep_alive: KeepAlive) -> int:
         if self._writer is None:

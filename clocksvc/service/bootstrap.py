@@ -26,6 +26,7 @@ from clocksvc.jobs.dispatcher import TaskDispatcher
 from clocksvc.jobs.dispatcher_owner import DispatcherOwner
 from clocksvc.jobs.metrics import Destination, DispatcherMetrics
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
+from clocksvc.kafka.log_consumers import LogConsumers
 from clocksvc.kafka.tick_consumer import KafkaTickConsumer
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.topics import KafkaTopics
@@ -118,9 +119,14 @@ def open_topics(settings: Settings) -> Topics:
     return KafkaTopics(settings.kafka_settings())
 
 
-def open_tick_log(settings: Settings, log: int, time: Time) -> TickLog:
-    """Return one log of the configured Kafka."""
-    return KafkaTickLog(settings.tick_log.topic, log, settings.kafka_settings(), time, settings.tick_log.keep)
+def open_tick_log(settings: Settings, log: int, time: Time, consumers: LogConsumers | None = None) -> TickLog:
+    """Return one log of the configured Kafka.
+
+    Args:
+        consumers: those with which the process reads all logs; None if it uses only this one.
+    """
+    topic, kafka, keep_ms = settings.tick_log.topic, settings.kafka_settings(), settings.tick_log.keep
+    return KafkaTickLog(topic, log, kafka, time, keep_ms, consumers=consumers)
 
 
 def open_schedulers(settings: Settings, clock: str) -> Schedulers:
@@ -214,6 +220,7 @@ class _Leaders:
         self, settings: Settings, stores: Mapping[str, Store], topics: Topics, observer: LeaderObserver
     ) -> None:
         self._time = SystemTime()
+        self._consumers = LogConsumers.of_many_logs(settings.kafka_settings())
         probe = KafkaProbe(topics, settings.tick_log.topic, self._time)
         self._leaders: dict[int, Leader] = {}
         self._threads: dict[int, LeaderThread] = {}
@@ -225,7 +232,7 @@ class _Leaders:
                 specs={name: settings.clock_spec(name) for name in clocks},
                 leases=leases,
                 stores={name: stores[name] for name in clocks},
-                ticklog=open_tick_log(settings, log, self._time),
+                ticklog=open_tick_log(settings, log, self._time, self._consumers),
                 topics=topics,
                 time=self._time,
                 kafka_ready=probe.ready,
@@ -249,11 +256,12 @@ class _Leaders:
             thread.stop()
 
     def join(self) -> None:
-        """Wait for at most 10 s until the leaders have ended."""
+        """Wait for at most 10 s until the leaders have ended, and close their consumers."""
         deadline = self._time.monotonic() + LEAVE_S
         for log, thread in self._threads.items():
             if not thread.join(deadline - self._time.monotonic()):
                 logger.warning("leader did not finish its round in time", extra={"log": log})
+        self._consumers.close()
 
 
 @contextmanager

@@ -1,0 +1,148 @@
+"""The Kafka consumers with which all threads of a process read internal topics, each another partition.
+
+Requests for offsets need no assignment: any number of threads sends them at the same time, with one consumer. Records
+are read by one thread at a time. A process that reads several logs has another consumer for them: on the same
+connection, answers with records would delay answers with offsets, and each transaction waits for such an answer.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from confluent_kafka import Consumer
+
+from clocksvc.errors import Unavailable
+from clocksvc.kafka.client import ClientLog, client_settings, translate_errors
+from clocksvc.kafka.internal_topic import InternalTopic
+
+
+class Client:
+    """One consumer of librdkafka. It does not join a group, and reads committed records only.
+
+    Attributes:
+        consumer: any thread may use it, except for assignments and polls.
+        reading: the thread that holds it may assign partitions and poll.
+        answers: how many requests brokers have answered.
+        users: the number of threads that use this object.
+    """
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        fixed = client_settings(
+            settings,
+            group_id="clocksvc",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            auto_offset_reset="error",
+            # Each read ends at the end of the topic. There a broker would wait for more records, for this time.
+            fetch_wait_max_ms=0,
+            check_crcs=True,
+        )
+        self.consumer = Consumer(fixed, logger=ClientLog())
+        self.reading = threading.Lock()
+        self.answers = 0
+        self.users = 0
+
+    def pause(self, seconds: float) -> None:
+        """Wait for `seconds`, and deliver the client's log lines."""
+        if seconds > 0:
+            time.sleep(seconds)
+        if self.reading.acquire(blocking=False):  # otherwise, the thread that reads delivers them
+            try:
+                self.consumer.poll(0)
+            finally:
+                self.reading.release()
+
+
+class SharedConsumer:
+    """Creates the consumer at its first use, and a new one after an error. Thread-safe.
+
+    Args:
+        settings: librdkafka settings from the configuration.
+    """
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    @contextmanager
+    def using(self, topic: InternalTopic) -> Iterator[Client]:
+        """Provide the consumer for one request.
+
+        If the block raises Unavailable, the next request gets a new consumer: after an outage, a client can go on
+        asking a broker that never answers. But a consumer that has answered other requests meanwhile is kept.
+
+        Raises:
+            `topic.unavailable`: no consumer can be created from the settings.
+        """
+        client = self._enter(topic)
+        answers = client.answers
+        try:
+            yield client
+        except Unavailable:
+            if client.answers == answers:
+                self._replace(client)
+            raise
+        finally:
+            self._leave(client)
+
+    def close(self) -> None:
+        """Close the consumer once no thread uses it. A later request creates a new one."""
+        with self._lock:
+            client, self._client = self._client, None
+            unused = client is not None and client.users == 0
+        if client is not None and unused:
+            client.consumer.close()
+
+    def _enter(self, topic: InternalTopic) -> Client:
+        with self._lock:
+            if self._client is None:
+                with translate_errors(topic.unavailable, f"a consumer of the {topic} can't be created"):
+                    self._client = Client(self._settings)
+            self._client.users += 1
+            return self._client
+
+    def _replace(self, client: Client) -> None:
+        with self._lock:
+            if self._client is client:
+                self._client = None
+
+    def _leave(self, client: Client) -> None:
+        with self._lock:
+            client.users -= 1
+            unused = client.users == 0 and client is not self._client
+        if unused:
+            client.consumer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class LogConsumers:
+    """The consumers of a process, or of one log.
+
+    Attributes:
+        offsets: for requests for offsets.
+        records: for reading records. It can be the same one.
+    """
+
+    offsets: SharedConsumer
+    records: SharedConsumer
+
+    @classmethod
+    def of_many_logs(cls, settings: Mapping[str, str]) -> Self:
+        """Return two consumers, for any number of logs."""
+        return cls(SharedConsumer(settings), SharedConsumer(settings))
+
+    @classmethod
+    def of_one_log(cls, settings: Mapping[str, str]) -> Self:
+        """Return one consumer."""
+        both = SharedConsumer(settings)
+        return cls(both, both)
+
+    def close(self) -> None:
+        """Close both, as `SharedConsumer.close`."""
+        self.offsets.close()
+        self.records.close()
