@@ -11,6 +11,8 @@ from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.progress import ClockParameters, Report, StoreIdentity
 from clocksvc.interfaces.store import Store
@@ -38,11 +40,23 @@ class FakeClockView:
         """Change these fields of the state."""
         self.public = replace(self.public, **fields)
 
-    def state(self) -> PublicState:
-        return self.public
+    @property
+    def counters(self) -> Counters | None:
+        try:
+            self.store.snapshot()
+            return self.store.counters()
+        except StoreUnavailable:
+            return None
 
-    def readiness_error(self) -> str:
+    def readiness_error_at(self) -> str:
         return self.trouble
+
+
+class FakeClockViews(dict[str, FakeClockView]):
+    """All clocks of a process."""
+
+    def states(self, clocks: Iterable[str]) -> list[PublicState]:
+        return [replace(self[clock].public, clock=clock) for clock in clocks]
 
 
 def write_roster(
@@ -70,7 +84,7 @@ def report(store: Store, *numbers: int, timestamp_ms: int = NOW_MS, **more: Any)
 def watching(*views: FakeClockView, leads: bool = True, per_partition: bool = True) -> Metrics:
     """Metrics of a process that has these clocks, and leads them or not."""
     metrics = Metrics((view.spec.name for view in views), per_partition=per_partition)
-    metrics.watch(views)
+    metrics.watch(FakeClockViews({view.spec.name: view for view in views}))
     for view in views:
         metrics.leading(log_of(view.spec.name), leads)
     return metrics

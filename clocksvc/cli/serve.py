@@ -61,7 +61,7 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
         host, port = listener.getsockname()[:2]
         metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
         service = bootstrap.Service(settings, metrics)
-        metrics.watch(service.views.values())
+        metrics.watch(service.views)
         time = SystemTime()
         app = create_app(
             service.views,

@@ -1,13 +1,15 @@
 """Renders `/metrics` in Prometheus's text format: the counts of this process, and values read from its clocks."""
 
+import logging
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import Protocol
 
 from clocksvc.clock.logs import log_of
+from clocksvc.errors import ClocksvcError
 from clocksvc.metrics.catalogue import (
     BUILD_INFO,
     CATALOGUE,
@@ -21,10 +23,21 @@ from clocksvc.metrics.catalogue import (
     TICKS,
     Reading,
 )
-from clocksvc.metrics.readings import ClockReadings, ClockSource, read
+from clocksvc.metrics.readings import ClockSource, partition_clock_lines, read, store_answers
 from clocksvc.metrics.text_format import CONTENT_TYPE, render, sample_line
+from clocksvc.service.public_state import PublicState
 
-_MAX_THREADS = 16
+logger = logging.getLogger("clocksvc.metrics")
+
+
+class ClockSources(Protocol):
+    """All clocks of a process. `ClockViews` implements this interface."""
+
+    def __getitem__(self, clock: str, /) -> ClockSource:
+        """Return one clock."""
+
+    def states(self, clocks: Iterable[str], /) -> list[PublicState]:
+        """Return the public states of some clocks, in the given order. An outage raises no exception."""
 
 
 class Metrics:
@@ -42,7 +55,7 @@ class Metrics:
         self._led: set[int] = set()
         self._latencies: dict[int, _Latencies] = {}
         self._per_partition = per_partition
-        self._sources: tuple[ClockSource, ...] = ()
+        self._sources: ClockSources | None = None
         self._invalid_http: Callable[[], int] | None = None
         self._streams: Callable[[], Mapping[str, tuple[int, int]]] = dict
 
@@ -62,9 +75,9 @@ class Metrics:
             if latency_s is not None:
                 self._latencies.setdefault(self._logs[clock], _Latencies()).observe(max(0.0, latency_s))
 
-    def watch(self, sources: Iterable[ClockSource]) -> None:
-        """Set the clocks that are read at each scrape. They must be among the `clocks` of the constructor."""
-        self._sources = tuple(sources)
+    def watch(self, sources: ClockSources) -> None:
+        """Set the clocks that are read at each scrape. They must be the `clocks` of the constructor."""
+        self._sources = sources
 
     def watch_streams(self, streams: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
         """Set a function that returns, for each clock, the number of open streams and the number of dropped streams."""
@@ -77,13 +90,12 @@ class Metrics:
     def render(self) -> tuple[bytes, str]:
         """Return the body of `/metrics` and its content type.
 
-        Blocks at most for the timeout of the stores. Outages raise no exception. All clocks are read in parallel, so
-        that the slow store of one clock does not delay the others.
+        The states of all clocks need one call of the store for each log. Blocks at most for a few times the store's
+        timeout. Outages raise no exception.
         """
         with self._lock:
             led, ticks = set(self._led), dict(self._ticks)
             latencies = [line for log, each in sorted(self._latencies.items()) for line in each.lines(str(log))]
-        clocks = self._read_sources(led)
         readings = [Reading(BUILD_INFO, (version("clocksvc"),), 1)]
         for clock, log in self._logs.items():
             readings += Reading(LEADER, (clock, str(log)), float(log in led)), Reading(TICKS, (clock,), ticks[clock])
@@ -91,19 +103,28 @@ class Metrics:
             readings.append(Reading(INVALID_HTTP, (), self._invalid_http()))
         for clock, (open_now, dropped) in self._streams().items():
             readings += Reading(STREAMS, (clock,), open_now), Reading(STREAMS_DROPPED, (clock,), dropped)
-        for one in clocks:
-            readings += one.readings
-        partitions = (line for one in clocks for line in one.partition_clocks)
+        clocks = self._read_states()
+        for source, state in clocks:
+            readings += read(source, state, self._logs[state.clock] in led)
+        partitions = self._partition_clocks([one for one in clocks if self._logs[one[1].clock] in led])
         lines = {TICK_LATENCY.name: latencies, PARTITION_CLOCK.name: partitions}
         return render(CATALOGUE, readings, lines), CONTENT_TYPE
 
-    def _read_sources(self, led: set[int]) -> list[ClockReadings]:
-        if not self._sources:
+    def _read_states(self) -> list[tuple[ClockSource, PublicState]]:
+        if self._sources is None:
             return []
-        with ThreadPoolExecutor(min(len(self._sources), _MAX_THREADS), "metrics") as pool:
-            return list(
-                pool.map(lambda one: read(one, self._logs[one.spec.name] in led, self._per_partition), self._sources)
-            )
+        return [(self._sources[state.clock], state) for state in self._sources.states(self._logs)]
+
+    def _partition_clocks(self, led: Iterable[tuple[ClockSource, PublicState]]) -> Iterator[str]:
+        """Return the lines of the partition clocks. After a failed read of the store, none follows."""
+        for source, state in led if self._per_partition else ():
+            if not store_answers(state):
+                continue
+            try:
+                yield from partition_clock_lines(source, state)
+            except ClocksvcError as error:
+                logger.warning("scrape without all partition clocks", extra={"clock": state.clock, "error": str(error)})
+                return
 
 
 @dataclass(slots=True)

@@ -1,16 +1,14 @@
-"""Reads the metrics of one clock at each scrape, so that no series outlives its partition.
+"""The metrics of one clock. They are made at each scrape, so that no series outlives its partition.
 
 If the store does not answer, the metrics that come from the store are absent. The other metrics are not affected.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import Protocol
 
 from clocksvc.clock.holds import Hold, Reason
-from clocksvc.clock.partition import Outcome
+from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.spec import ClockSpec
-from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.progress import PartitionClock
 from clocksvc.interfaces.store import Store
@@ -40,10 +38,6 @@ from clocksvc.metrics.catalogue import (
 from clocksvc.service.heartbeats import OUTCOMES as HEARTBEAT_OUTCOMES
 from clocksvc.service.public_state import PublicState
 
-T = TypeVar("T")
-
-logger = logging.getLogger("clocksvc.metrics")
-
 NO_HOLD = "none"
 """The reason of `clocksvc_holding` if the clock does not hold."""
 MAX_HOLDING_PARTITIONS = 10
@@ -62,50 +56,65 @@ class ClockSource(Protocol):
     def store(self) -> Store:
         """The clock's store."""
 
-    def state(self) -> PublicState:
-        """Return the clock's public state."""
+    @property
+    def counters(self) -> Counters | None:
+        """The counters that were read with the clock's last state; None if the store did not answer."""
 
-    def readiness_error(self) -> str:
-        """Return why this replica can't answer for the clock, or "" if it can."""
-
-
-class ClockReadings(NamedTuple):
-    """The samples of one clock. `partition_clocks` are lines of Prometheus's text format."""
-
-    readings: list[Reading]
-    partition_clocks: list[str]
+    def readiness_error_at(self) -> str:
+        """Return why this replica can't answer for the clock, or "" if it can. Does not block."""
 
 
-def read(source: ClockSource, leads: bool, per_partition: bool = True) -> ClockReadings:
-    """Return all metrics of a clock. Blocks at most for the store's timeout. Outages raise no exception.
+def read(source: ClockSource, state: PublicState, leads: bool) -> Iterator[Reading]:
+    """Return the metrics of a clock, without its partition clocks. Does not block.
 
     Args:
-        leads: whether this process leads the clock. Only the leader exports partition clocks and the store's
-            counts.
-        per_partition: whether to export partition clocks.
+        state: the clock's state.
+        leads: whether this process leads the clock. Only the leader exports the store's counts.
     """
-    clock = source.spec.name
-    readings = list(_configured(source.spec))
-    try:
-        readings.append(Reading(READY, (clock,), float(not source.readiness_error())))
-        state = source.state()
-    except ClocksvcError as error:
-        logger.warning("scrape without the clock's state", extra={"clock": clock, "error": str(error)})
-        return ClockReadings(readings, [])
-    readings += _state(clock, state)
-    if not leads or (state.hold is not None and state.hold.reason is Reason.STORE_UNAVAILABLE):
-        return ClockReadings(readings, [])
-    lines = _all_or_none(source, _partition_clock_lines) if per_partition else []
-    return ClockReadings(readings + _all_or_none(source, _counters), lines)
+    spec = source.spec
+    yield from _configured(spec)
+    yield Reading(READY, (spec.name,), float(not source.readiness_error_at()))
+    yield from _state(spec.name, state)
+    if leads and source.counters is not None and store_answers(state):
+        yield from _counters(spec, source.counters)
 
 
-def _all_or_none(source: ClockSource, part: Callable[[ClockSpec, Store], Iterable[T]]) -> list[T]:
-    """Return all metrics of one part, or none of them if the store fails, because half of them would be misleading."""
-    try:
-        return list(part(source.spec, source.store))
-    except ClocksvcError as error:
-        logger.warning("scrape without the store's metrics", extra={"clock": source.spec.name, "error": str(error)})
+def store_answers(state: PublicState) -> bool:
+    """True if the clock's store answered, and accepts writes."""
+    return state.hold is None or state.hold.reason is not Reason.STORE_UNAVAILABLE
+
+
+def partition_clock_lines(source: ClockSource, state: PublicState) -> list[str]:
+    """Return a clock's partition clocks as lines of Prometheus's text format, without unknown and excluded partitions.
+
+    Reads the store only if the clock has more partitions than its state names. The lines are written directly: to
+    create 10,000 objects instead would take several times as long.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+    """
+    counts, clock = state.partitions, source.spec.name
+    if counts is not None and counts.known + counts.unknown <= len(state.slowest):
+        return [
+            _partition_clock_line(clock, one.partition, one.clock_ms)
+            for one in state.slowest
+            if one.clock_ms is not None
+        ]
+    parameters = source.store.snapshot().parameters
+    if parameters is None:
         return []
+    late_ms = parameters.out_of_orderness_ms
+    return [
+        _partition_clock_line(clock, one.partition, one.raw_ms - late_ms)
+        for one in _all_partitions(source.store)
+        if one.raw_ms is not None and not one.excluded
+    ]
+
+
+def _partition_clock_line(clock: str, partition: Partition, at_ms: int) -> str:
+    # The names of clocks and topics have no character that needs escaping.
+    labels = f'clock="{clock}",partition="{partition.number}",topic="{partition.topic}"'
+    return f"{PARTITION_CLOCK.name}{{{labels}}} {_seconds(at_ms)}\n"
 
 
 def _configured(spec: ClockSpec) -> Iterator[Reading]:
@@ -141,8 +150,8 @@ def _hold(clock: str, hold: Hold | None) -> Iterator[Reading]:
         yield Reading(HOLDING_PARTITION, (clock, partition.topic, str(partition.number)), 1)
 
 
-def _counters(spec: ClockSpec, store: Store) -> Iterator[Reading]:
-    clock, counters = spec.name, store.counters()
+def _counters(spec: ClockSpec, counters: Counters) -> Iterator[Reading]:
+    clock = spec.name
     for outcome, count in (dict.fromkeys(Outcome, 0) | dict(counters.reports)).items():
         yield Reading(REPORTS, (clock, str(outcome)), count)
     heartbeats = dict(counters.heartbeats)
@@ -164,23 +173,6 @@ def _tasks(clock: str, counters: Counters) -> Iterator[Reading]:
         yield Reading(DISPATCHER_CHECKPOINT, (clock, dispatcher), at_ms / 1000)
     if counters.tasks or counters.task_duplicates:
         yield Reading(TASK_DUPLICATES, (clock,), counters.task_duplicates)
-
-
-def _partition_clock_lines(spec: ClockSpec, store: Store) -> Iterator[str]:
-    """Return a clock's partition clocks as lines of Prometheus's text format, without unknown and excluded partitions.
-
-    The lines are written directly. To create 10,000 of prometheus_client's objects instead would block the interpreter
-    three times as long.
-    """
-    parameters = store.snapshot().parameters
-    if parameters is None:
-        return
-    # The names of clocks and topics have no character that needs escaping.
-    start, late_ms = f'{PARTITION_CLOCK.name}{{clock="{spec.name}",partition="', parameters.out_of_orderness_ms
-    for line in _all_partitions(store):
-        if line.raw_ms is not None and not line.excluded:
-            partition = line.partition
-            yield f'{start}{partition.number}",topic="{partition.topic}"}} {_seconds(line.raw_ms - late_ms)}\n'
 
 
 def _seconds(at_ms: int) -> str:

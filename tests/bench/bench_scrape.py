@@ -77,7 +77,7 @@ def _service(bench: Bench) -> Iterator[str]:
     feed, name = TickFeed(bench.spec.name, bench.store, SystemTime()), bench.spec.name
     metrics = Metrics([name])
     views = ClockViews({name: ClockView(bench.spec, bench.store, feed, SystemTime())}, bench.store_server.clock_reads())
-    metrics.watch(views.values())
+    metrics.watch(views)
     metrics.leading(bench.log, True)
     http = server(create_app(views, metrics=metrics.render, version=version("clocksvc")), "127.0.0.1", 0)
     leader = bench.thread()

@@ -64,7 +64,7 @@ class InProcessService:
         metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
         self.latencies = LatencyRecorder(metrics)
         self._service = bootstrap.Service(settings, self.latencies)
-        metrics.watch(self._service.views.values())
+        metrics.watch(self._service.views)
         hosts = allowed_hosts(settings.api.host, settings.api.hosts, tokens=False)
         access = {
             name: ForwardedSchedules(spec, bootstrap.open_schedulers(settings, name), SystemTime())

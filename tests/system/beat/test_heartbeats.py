@@ -17,8 +17,9 @@ from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER
 from clocksvc.metrics.exposition import Metrics
-from clocksvc.service.bootstrap import open_store
+from clocksvc.service.bootstrap import open_store, open_store_server
 from clocksvc.service.clock_view import ClockView
+from clocksvc.service.clock_views import ClockViews
 from clocksvc.service.tick_feed import TickFeed
 from tests.system.beat.heartbeat_programs import HeartbeatPrograms, Topic, clock, seconds_to_end
 from tests.system.installation import create_topic
@@ -152,7 +153,8 @@ def test_the_leaders_metrics_include_the_workers_heartbeats(programs: HeartbeatP
     spec = settings.clock_specs()["steady"]
     store = open_store(settings, spec)
     metrics = Metrics(["steady"])
-    metrics.watch([ClockView(spec, store, TickFeed("steady", store, SystemTime()), SystemTime())])
+    view = ClockView(spec, store, TickFeed("steady", store, SystemTime()), SystemTime())
+    metrics.watch(ClockViews({"steady": view}, open_store_server(settings).clock_reads()))
     metrics.leading(log_of("steady"), True)
 
     def value(series: str) -> float:

@@ -1,24 +1,31 @@
-"""A scrape of 10,000 partitions: its processor time, and that it delays no tick. `make bench ARGS=scrape`
-measures the same from outside, with real servers."""
+"""A scrape of 10,000 partitions, and one of 2,000 clocks: processor time, calls of the store, and that it delays no
+tick. `make bench ARGS=scrape` measures the first one from outside, with real servers."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from redis import Redis
 
-from clocksvc.clock.logs import log_of
+from clocksvc.clock.logs import LOGS, log_of
 from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import ClockSpec
 from clocksvc.interfaces.progress import PartitionClock
+from clocksvc.interfaces.time import SystemTime
+from clocksvc.metrics.exposition import Metrics
 from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.store_server import RedisStoreServer
 from clocksvc.redis_url import parse_redis_url
+from clocksvc.service.clock_view import ClockView
+from clocksvc.service.clock_views import ClockViews
+from clocksvc.service.tick_feed import TickFeed
 from clocksvc.testing import ManualTime
 from tests.faulty.clock import FaultyClock
 from tests.faulty.store import FaultyStore
 from tests.metrics_page import NOW_MS, FakeClockView, report, watching, write_roster
 
-PARTITIONS = 10_000
+PARTITIONS, CLOCKS = 10_000, 2_000
 CPU_S = 0.2
 """Processor time of this process: the machine may be busy."""
 
@@ -43,6 +50,49 @@ def test_ten_thousand_partitions_cost_less_than_200_ms(redis_url: str, key_prefi
 
     assert page.count(b"clocksvc_partition_clock_timestamp_seconds{") == PARTITIONS
     assert min(took) < CPU_S
+
+
+@pytest.mark.servers
+def test_two_thousand_clocks_need_a_call_for_each_log(redis_url: str, key_prefix: str) -> None:
+    """Every clock has its series, also those of two partitions, with one call of a real Valkey for each log. It takes
+    less than a second of processor time, of the two seconds in which a scrape must be done."""
+    specs = [ClockSpec(f"clock-{number:04}", ("ingest",), "consumers") for number in range(CLOCKS)]
+    connection = RedisConnection(parse_redis_url(redis_url))
+    server = RedisStoreServer(connection, key_prefix)
+    for spec in specs[::10]:
+        write_roster(server.store(spec.name), 2, leases=server.leases(log_of(spec.name)))
+        report(server.store(spec.name), 0, 1)
+    stores = {spec.name: server.store(spec.name) for spec in specs}
+    views = {
+        spec.name: ClockView(
+            spec, stores[spec.name], TickFeed(spec.name, stores[spec.name], SystemTime()), SystemTime()
+        )
+        for spec in specs
+    }
+    metrics = Metrics(views)
+    metrics.watch(ClockViews(views, server.clock_reads()))
+    for log in range(LOGS):
+        metrics.leading(log, True)
+
+    server.clock_reads().read(list(views)[:1])  # the script is in Redis afterwards
+    with connection.calling() as redis:
+        calls = [script_calls(redis)]
+        began = time.process_time()
+        page = metrics.render()[0].decode()
+        took = time.process_time() - began
+        calls.append(script_calls(redis))
+    connection.close()
+
+    assert page.count("\nclocksvc_holding{") == CLOCKS
+    assert page.count("\nclocksvc_late_records_total{") == CLOCKS
+    assert page.count("\nclocksvc_partition_clock_timestamp_seconds{") == 2 * CLOCKS // 10
+    assert calls[1] - calls[0] == LOGS
+    assert took < 1
+
+
+def script_calls(redis: Redis) -> int:
+    """The number of scripts that the server has run."""
+    return int(redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
 
 
 class Stuck(FaultyStore):

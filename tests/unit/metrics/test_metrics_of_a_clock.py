@@ -1,13 +1,19 @@
 """The metrics of one clock: its hold, its configuration, its last tick and its readiness."""
 
+from dataclasses import replace
+
 import pytest
 
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
-from clocksvc.service.public_state import PartitionCounts
-from tests.metrics_page import NOW_MS, FakeClockView, report, scrape, values, watching, write_roster
+from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.progress import PartitionClock
+from clocksvc.service.public_state import PartitionCounts, PublicPartition
+from clocksvc.testing import ManualTime
+from tests.faulty.store import FaultyStore
+from tests.metrics_page import NOW_MS, SPEC, FakeClockView, report, scrape, values, watching, write_roster
 
 pytestmark = pytest.mark.core
 
@@ -83,6 +89,48 @@ def test_a_partition_clock_is_exact_to_the_millisecond() -> None:
     clocks = values(watching(view), PER_PARTITION, "partition")
 
     assert clocks == {"0": (NOW_MS + 7) / 1000, "1": (NOW_MS - 10_001) / 1000}
+
+
+class Unread(FaultyStore):
+    """A store whose partitions can't be read."""
+
+    def __init__(self) -> None:
+        super().__init__("checkins", ManualTime(NOW_MS / 1000))
+        self.reads = 0
+
+    def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> list[PartitionClock]:
+        self.reads += 1
+        raise StoreUnavailable
+
+
+def slowest(number: int, clock_ms: int | None) -> PublicPartition:
+    """One of the slowest partitions in a state."""
+    return PublicPartition(Partition("ingest", number), clock_ms, None, None, clock_ms, False, None)
+
+
+def test_a_clock_of_few_partitions_needs_no_read_of_its_own() -> None:
+    """If the state names all partitions that must report, they are exported without another call of the store."""
+    view = FakeClockView(store=Unread())
+    view.change(slowest=(slowest(1, None), slowest(0, NOW_MS)), partitions=PartitionCounts(1, 1, 3, 0))
+
+    assert values(watching(view), PER_PARTITION, "partition") == {"0": NOW_MS / 1000}
+
+
+def test_after_a_failed_read_no_other_clock_is_read() -> None:
+    """A store that hangs delays a scrape once, not once for each clock. Clocks of few partitions are exported."""
+    stores = [Unread() for _ in range(3)]
+    views = [
+        FakeClockView(replace(SPEC, name=name), store)
+        for name, store in zip(("first", "second", "third"), stores, strict=True)
+    ]
+    for store in stores:
+        write_roster(store, 20)
+    views[0].change(slowest=(slowest(0, NOW_MS),), partitions=PartitionCounts(1, 0, 0, 0))
+    metrics = watching(*views)
+
+    assert values(metrics, PER_PARTITION) == {"first": NOW_MS / 1000}
+    assert [store.reads for store in stores] == [0, 1, 0]
+    assert set(values(metrics, "clocksvc_late_records_total")) == {"first", "second", "third"}
 
 
 def test_what_is_configured_is_there_from_the_beginning() -> None:
