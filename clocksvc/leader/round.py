@@ -45,7 +45,10 @@ PARAMETERS_EVERY_S = 30.0
 CREATE_TIME_STAYS_MS = 60_000
 """How long a report of a CreateTime record counts after the brokers name the type LogAppendTime again."""
 PREPARED_PER_ROUND = 20
-"""How many clocks are prepared in one round. Each takes about five requests to the store, and a round must be short."""
+"""How many clocks are prepared in one round. Each takes about six requests to the store, and a round must be short."""
+PREPARE_S = 0.5
+"""How long a round prepares clocks. All logs of a process prepare at its start, so that it can take long on a slow
+machine. At least one clock is prepared."""
 _SNAPSHOT_AFTER = SNAPSHOT_EVERY - 600
 """A snapshot is due after this number of records. A round has at most 500 ticks, and some control records."""
 
@@ -121,6 +124,7 @@ class Round:
         self._due_ticks: dict[str, int | None] = {}
         self._prepared: set[str] = set()
         self._preparing = 0
+        self._prepare_until: float | None = None
         self._ticked = False
         self._wait_s = IDLE_S
 
@@ -133,6 +137,7 @@ class Round:
         self._write_mark()
         self._refresh_timestamp_types()
         works = [work for name, clock in self._term.clocks.items() if (work := self._plan(name, clock)) is not None]
+        works.sort(key=lambda work: not work.clock.prepared)  # ticks don't wait until other clocks are prepared
         self._refresh_metadata(works)
         for work in works:
             if work.roster is not None:
@@ -398,7 +403,8 @@ class Round:
                 self._write_roster(clock, replace(clock.roster, excluded=clock.state.excluded()))
             write_results(clock, token, work.batch)
         if not clock.prepared and work.roster is not None:
-            self._prepare(work, work.roster)
+            if self._may_prepare():
+                self._prepare(work, work.roster)
         elif work.roster is not None and work.roster != clock.roster:
             self._write_roster(clock, work.roster)
         ticks = [record.tick for record in records if record.tick is not None]
@@ -420,10 +426,17 @@ class Round:
         if clock.prepared:
             clock.trouble.end(committed=bool(records))
 
+    def _may_prepare(self) -> bool:
+        """True if the round has time for another clock. The lease is renewed before the first one."""
+        now = self._parts.time.monotonic()
+        if self._prepare_until is None:
+            self._prepare_until = now + PREPARE_S
+            self._keep_alive()
+        return now < self._prepare_until
+
     def _prepare(self, work: _Work, roster: Roster) -> None:
         """Write a clock's parameters and roster, and make its stream agree with the log."""
         clock = work.clock
-        self._keep_alive()
         self._write_parameters(clock, work.progress)
         self._write_roster(clock, roster)
         if compare_stream(self._term, clock):

@@ -1,9 +1,10 @@
 """Clocks and installations that share a log: one transaction for all of them, an error of one clock delays no other,
 and a log has one installation."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -13,8 +14,11 @@ from clocksvc.clock.log_record import Message, decode_message
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.progress import StoreIdentity
+from clocksvc.leader.context import NoObserver
 from clocksvc.leader.leader import Phase
+from clocksvc.leader.lease import STUCK_TIMEOUT_S
 from clocksvc.leader.round import PREPARED_PER_ROUND
+from clocksvc.memory.store import MemoryStore
 from tests.faulty.clock import FaultyClock
 from tests.faulty.shared_log import SharedLog
 from tests.unit.leader.clocks import (
@@ -45,6 +49,20 @@ def times(shared: SharedLog, clock: str) -> list[str]:
 def hold(shared: SharedLog, clock: str) -> Reason | None:
     """The reason of a clock's published hold."""
     return published_hold(shared.stores[clock])[0]
+
+
+class Observer(NoObserver):
+    """Records when a leader begins and ends to lead, and the latencies of ticks."""
+
+    def __init__(self) -> None:
+        self.leads: list[bool] = []
+        self.latencies: dict[str, list[float | None]] = defaultdict(list)
+
+    def leading(self, log: int, yes: bool) -> None:
+        self.leads.append(yes)
+
+    def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
+        self.latencies[clock].append(latency_s)
 
 
 # -- one round for all ------------------------------------------------------------------------------------------------
@@ -375,6 +393,42 @@ def test_many_clocks_are_prepared_in_several_rounds() -> None:
     assert sorted(set(rosters)) == [0, PREPARED_PER_ROUND, 2 * PREPARED_PER_ROUND, 3 * PREPARED_PER_ROUND]
     shared.report(minutes(1)[0])
     assert all(times(shared, name) == minutes(1) for name in shared.names)
+
+
+def slow_claims(monkeypatch: pytest.MonkeyPatch, shared: SharedLog, seconds: float) -> None:
+    """From now on, it takes this time to write the parameters of a clock."""
+    claim = MemoryStore.claim
+
+    def claim_slowly(store: MemoryStore, *arguments: Any) -> None:
+        shared.time.advance(seconds)
+        claim(store, *arguments)
+
+    monkeypatch.setattr(MemoryStore, "claim", claim_slowly)
+
+
+def test_a_slow_store_does_not_make_the_leader_of_many_clocks_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leader would be stuck before it has prepared 20 clocks. The round ends earlier, and the next ones go on."""
+    shared, observer = SharedLog(2 * PREPARED_PER_ROUND), Observer()
+    slow_claims(monkeypatch, shared, 1.5 * STUCK_TIMEOUT_S / PREPARED_PER_ROUND)
+    shared.add_leader(observer=observer)
+    shared.report(minutes(1)[0])
+
+    assert all(times(shared, name) == minutes(1) for name in shared.names)
+    assert observer.leads == [True]
+
+
+def test_ticks_are_published_before_other_clocks_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has lost the first clock. Its preparation takes 2 s, and delays the second clock's tick by nothing."""
+    shared, observer = SharedLog(2), Observer()
+    lost, live = shared.names
+    shared.add_leader(observer=observer)
+    shared.report(minutes(1)[0])
+    slow_claims(monkeypatch, shared, 2.0)
+    shared.store_server.content.clocks.pop(lost)
+    shared.report(minutes(2)[0], [live])
+
+    assert times(shared, live) == minutes(1, 2)
+    assert observer.latencies[live][-1] == 0.0
 
 
 def test_brokers_without_topic_ids_hold_only_clocks_that_need_them() -> None:
