@@ -58,7 +58,6 @@ class Scripts:
         self._prefix = prefix
         self._log = log
         self._clock = clock
-        self._keys = {script: [self.key(name) for name in script.keys] for script in ALL}
 
     def key(self, name: str) -> str:
         """Return the complete key of the log or of the clock."""
@@ -75,7 +74,7 @@ class Scripts:
             clocks: the clocks for the keys in `script.each`.
         """
         keys = [
-            *self._keys[script],
+            *(self.key(name) for name in script.keys),
             *(clock_key(self._prefix, clock, name) for clock in clocks for name in script.each),
         ]
         sent: Sequence[Any] = [*keys, *arguments]

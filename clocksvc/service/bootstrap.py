@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -92,21 +92,26 @@ def _search_domain() -> str:
     return ""
 
 
-_connections: PerProcess[dict[RedisAddress, RedisConnection]] = PerProcess(dict)
-"""One pool of connections for each Redis. All clocks of a process share this pool."""
+_connections: PerProcess[dict[tuple[RedisAddress, bool], RedisConnection]] = PerProcess(dict)
+"""The pools of connections for each Redis: one for leaders, and one for everything else. All clocks of a process share
+them."""
 
 
-def open_connection(settings: Settings) -> RedisConnection:
-    """Return this process's connection to the configured Redis. It does not connect before its first use."""
-    address, connections = settings.redis.address(), _connections.get()
-    if address not in connections:
-        connections.setdefault(address, RedisConnection(address))
-    return connections[address]
+def open_connection(settings: Settings, *, leading: bool = False) -> RedisConnection:
+    """Return this process's connection to the configured Redis. It does not connect before its first use.
+
+    Args:
+        leading: True for the leaders. Their calls do not wait for those of many HTTP requests.
+    """
+    key, connections = (settings.redis.address(), leading), _connections.get()
+    if key not in connections:
+        connections.setdefault(key, RedisConnection(settings.redis.address()))
+    return connections[key]
 
 
-def open_store_server(settings: Settings) -> RedisStoreServer:
-    """Return the configured Redis. Its parts share this process's connection."""
-    return RedisStoreServer(open_connection(settings), settings.redis.prefix)
+def open_store_server(settings: Settings, *, leading: bool = False) -> RedisStoreServer:
+    """Return the configured Redis. Its parts share one of this process's connections: see `open_connection`."""
+    return RedisStoreServer(open_connection(settings, leading=leading), settings.redis.prefix)
 
 
 def open_store(settings: Settings, spec: ClockSpec) -> Store:
@@ -213,25 +218,24 @@ class _Leaders:
     """This process's leaders of the logs of some clocks, each with its thread.
 
     Args:
-        stores: the stores of all configured clocks of these logs, by name.
+        clocks: all configured clocks of these logs.
     """
 
-    def __init__(
-        self, settings: Settings, stores: Mapping[str, Store], topics: Topics, observer: LeaderObserver
-    ) -> None:
+    def __init__(self, settings: Settings, clocks: Iterable[str], topics: Topics, observer: LeaderObserver) -> None:
         self._time = SystemTime()
         self._consumers = LogConsumers.of_many_logs(settings.kafka_settings())
         probe = KafkaProbe(topics, settings.tick_log.topic, self._time)
         self._leaders: dict[int, Leader] = {}
         self._threads: dict[int, LeaderThread] = {}
-        for log, clocks in group_by_log(stores).items():
-            leases = open_store_server(settings).leases(log)
+        server = open_store_server(settings, leading=True)
+        for log, names in group_by_log(clocks).items():
+            specs, leases = {name: settings.clock_spec(name) for name in names}, server.leases(log)
             parts = LeaderDependencies(
                 log=log,
                 installation=installation_of(settings),
-                specs={name: settings.clock_spec(name) for name in clocks},
+                specs=specs,
                 leases=leases,
-                stores={name: stores[name] for name in clocks},
+                stores={name: server.store(name, spec.recent_ticks_ms) for name, spec in specs.items()},
                 ticklog=open_tick_log(settings, log, self._time, self._consumers),
                 topics=topics,
                 time=self._time,
@@ -270,10 +274,9 @@ def leading(settings: Settings, clock: str, observer: LeaderObserver) -> Iterato
 
     The end blocks for at most 10 s.
     """
-    specs = settings.clock_specs()
-    stores = {name: open_store(settings, spec) for name, spec in specs.items() if log_of(name) == log_of(clock)}
+    clocks = [name for name in settings.clock_specs() if log_of(name) == log_of(clock)]
     topics = open_topics(settings)
-    leaders = _Leaders(settings, stores, topics, observer)
+    leaders = _Leaders(settings, clocks, topics, observer)
     leaders.start()
     try:
         yield
@@ -295,7 +298,7 @@ class Service:
         self._leaving = False
         self._topics = open_topics(settings)
         self._stores = {name: open_store(settings, spec) for name, spec in specs.items()}
-        self._leaders = _Leaders(settings, self._stores, self._topics, observer)
+        self._leaders = _Leaders(settings, specs, self._topics, observer)
         feeds = {name: TickFeed(name, store, time) for name, store in self._stores.items()}
         self._follower = NoticeFollower(feeds.values(), open_store_server(settings).notices(specs), time)
         schedules = {

@@ -87,6 +87,14 @@ def test_clocks_share_one_client() -> None:
     assert bootstrap.open_connection(one) is not bootstrap.open_connection(other)
 
 
+def test_leaders_have_their_own_connections() -> None:
+    """Calls of many HTTP requests can use all connections that they may, and a round does not wait for them."""
+    configured = settings(url="redis://a/0")
+
+    assert bootstrap.open_connection(configured, leading=True) is not bootstrap.open_connection(configured)
+    assert bootstrap.open_connection(configured, leading=True) is bootstrap.open_connection(configured, leading=True)
+
+
 @pytest.mark.parametrize(("clocks", "logs"), [(1, 1), (200, 16)])
 def test_threads_do_not_grow_with_clocks(clocks: int, logs: int) -> None:
     """A process has one thread for each log and one for all feeds."""
