@@ -85,8 +85,9 @@ async def list_clocks(
     order: Annotated[
         Order,
         Query(
-            description="`name`, or `worst`: the clocks that hold, longest first, then those that catch up, then all "
-            "others, both with the clocks first that are furthest behind."
+            description="`name`, or `worst`: the clocks that hold, longest first; those that catch up, furthest behind "
+            "first; those whose schedules are not sent; paused ones; those that are rebuilt or start; those with "
+            "excluded partitions or rejected reports; all others by name."
         ),
     ] = Order.NAME,
     view: Annotated[
@@ -107,7 +108,7 @@ async def list_clocks(
         None if after is None else parse_cursor(after, order),
         None if status is None else parse_statuses(status),
     )
-    names = [name for name in sorted(views) if search in name and caller.sees(name)]
+    names = [name for name in sorted(views) if search.lower() in name and caller.sees(name)]
     threads: LoopThreads = request.app.state.list_threads
     return await threads.run(lambda: _list_page(views.states(names), query, limit, brief=view == "brief"))
 

@@ -217,6 +217,7 @@ class BriefHold(BaseModel):
 
     reason: Reason = Field(description="During an upgrade, it can also be a reason that only the newer version has.")
     since: Time | None = Field(description="As in the form of one clock.")
+    partitions: list[PartitionRef] = Field(description="The first partition that the hold names.", max_length=1)
     partition_count: int = Field(description="How many partitions the hold names, at most 100.")
 
 
@@ -225,10 +226,14 @@ class BriefClock(BaseModel):
 
     clock: str = Field(examples=["checkins"])
     time: Time | None
-    status: Status
+    timestamp_seconds: int | None
+    interval_seconds: int
     behind_seconds: float | None
+    due_ticks: int | None
+    status: Status
     hold: BriefHold | None
     partitions: PartitionCountsResponse
+    schedules: SchedulesSummary | None = Field(description="As in the form of one clock, without its `problems`.")
 
 
 class StatusCounts(BaseModel):

@@ -142,11 +142,14 @@ def print_json(value: object, indent: int | None = None) -> None:
         print_json_line(line)
 
 
-def print_json_line(line: str) -> None:
-    """Print a line of JSON, and flush. Characters that would control the terminal become escapes of JSON."""
+def print_json_line(line: str, end: str = "\n") -> None:
+    """Print a line of JSON, and flush. Characters that would control the terminal become escapes of JSON.
+
+    With another `end` than a line break, it is a part of a line.
+    """
     if not line.isprintable():
         line = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
-    print(line, flush=True)
+    print(line, end=end, flush=True)
 
 
 def note(text: str) -> None:

@@ -8,9 +8,6 @@ from clocksvc.service.schedules_state import SchedulesState
 
 _HEAD = ("SCHEDULES", "PARTITIONS", "DUE A MINUTE", "MISSED", "UNREADABLE", "SENT UP TO")
 
-LATE_MS = 10_000
-"""The least delay that is shown. Schedulers announce themselves once a second."""
-
 
 def schedules_notes(state: PublicState) -> Iterator[str]:
     """Yield what is wrong with the schedules of a clock: no owner, late, unreadable, and other problems."""
@@ -25,8 +22,8 @@ def schedules_notes(state: PublicState) -> Iterator[str]:
             f"{state.clock}: no owner for {missing} of {schedules.partitions} partitions of schedules. What is due "
             f"there is sent once there is one.{_progress(schedules)}"
         )
-    late_ms = schedules_late_ms(state)
-    if late_ms > max(2 * state.interval_ms, LATE_MS):
+    late_ms = schedules.late_ms(None if state.last_tick is None else state.last_tick.at_ms, state.interval_ms)
+    if late_ms:
         yield f"{state.clock}: schedules are {describe_duration(late_ms)} behind the clock."
     if schedules.unreadable:
         yield (
@@ -48,13 +45,6 @@ def schedules_table(schedules: SchedulesState) -> list[tuple[str, ...]]:
         "-" if schedules.position_ms is None else to_rfc3339(schedules.position_ms),
     )
     return [_HEAD, row]
-
-
-def schedules_late_ms(state: PublicState) -> int:
-    """Return how far the schedules are behind the clock; 0 if this is not known."""
-    if state.schedules is None or state.schedules.position_ms is None or state.last_tick is None:
-        return 0
-    return max(0, state.last_tick.at_ms - state.schedules.position_ms)
 
 
 def _progress(schedules: SchedulesState) -> str:

@@ -2,26 +2,24 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from clocksvc.cli.clock_list import PAGE_SIZE, WORST, add_list_arguments, clock_pages, matching, print_pages, summary
+from clocksvc.cli.clock_notes import all_notes
 from clocksvc.cli.console import add_json, add_url, print_json, service_token, show, show_table, show_wrapped
-from clocksvc.cli.override_commands import override_lines
-from clocksvc.cli.schedules_status import schedules_notes, schedules_table
+from clocksvc.cli.schedules_status import schedules_table
 from clocksvc.cli.words import outcome_text, reason_text
 from clocksvc.client.http import ServiceClient
-from clocksvc.clock.holds import Reason, Status
 from clocksvc.clock.partition import Partition, name_first
 from clocksvc.clock.spec import check_clock_name
 from clocksvc.clock.time_format import describe_duration, to_rfc3339
 from clocksvc.errors import ServiceUnavailable
 from clocksvc.interfaces.hold_history import HoldHistory, PastHold
-from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.hold_history import hold_history_from_wire
 from clocksvc.service.public_state import PublicPartition, PublicState, public_partition_from_wire, state_from_wire
 
 _HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "REJECTED", "LEADER")
 _RECENT_HOLDS = 10
-OVERDUE_ROUNDS = 3
-"""After as many intervals without a complete round of heartbeats, they are named as a possible cause of a hold."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,84 +31,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CLOCK",
         help="show these clocks, each with its slowest and its excluded partitions, and its holds of the last 7 days",
     )
-    add_json(parser, "the answer of the service, for several clocks as for all clocks")
+    add_list_arguments(parser)
+    add_json(parser, "the answer of the service, for several clocks as for the list, of which it prints all pages,")
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask the service once for each named clock, or for all; print the answers, and return the exit code 0."""
+    """Print the named clocks, or a list of clocks, and return the exit code 0. Each request blocks for some seconds."""
+    if args.clocks and (args.all or args.status or args.search):
+        args.usage_error("--all, --status and --search are for the list of clocks, without CLOCK")
     for name in args.clocks:
         check_clock_name("CLOCK", name)
     client = ServiceClient(args.url, service_token())
-    bodies = [client.get(f"/v1/clocks/{name}").body for name in args.clocks]
-    body = bodies[0] if len(bodies) == 1 else {"clocks": bodies} if bodies else client.get("/v1/clocks").body
-    try:
-        states = [state_from_wire(clock) for clock in bodies or body["clocks"]]
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ServiceUnavailable(f"the server at {args.url} is not clocksvc") from error
-    if args.json:
-        print_json(body)
-        return 0
-    show_table([_HEAD, *(_row(state) for state in states)])
-    for state in states:
-        show_wrapped(*_notes(state))
-    if not args.clocks:
-        normal = "On a healthy clock it is at most two intervals plus max_out_of_orderness."
-        show_wrapped("", f"BEHIND is the age of the last tick. {normal}")
-    else:
-        for state in states:
-            if len(states) > 1:
-                show("")
-                show(f"{state.clock}:")
-            _print_details(client, state)
+    (_show_named if args.clocks else _show_list)(client, args)
     return 0
 
 
-def hold_lines(state: PublicState) -> list[str]:
-    """Return the reason of a clock's hold, its detail, its partitions and overdue heartbeats. It must have a hold."""
-    assert state.hold is not None
-    since = "" if state.hold_since_ms is None else f" No tick since {to_rfc3339(state.hold_since_ms)}."
-    lines = [f"{state.clock}: {reason_text(state.hold.reason)}.{since}"]
-    if state.hold.detail:
-        lines.append(f"  {_sentence(state.hold.detail, state.topics)}")
-    named = state.hold.partitions_text()
-    if named:
-        lines.append(f"  Partitions: {named}.")
-    return lines + _heartbeat_lines(state)
+@contextmanager
+def _clocksvc_expected(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ServiceUnavailable(f"the server at {url} is not clocksvc") from error
 
 
-def _heartbeat_lines(state: PublicState) -> list[str]:
-    """Return a line if the hold can have the cause that heartbeats are missing; otherwise []."""
-    assert state.hold is not None
-    every_ms, last_ms = state.heartbeats.every_ms, state.heartbeats.last_success_ms
-    waits = state.hold.reason in (Reason.PARTITION_BEHIND, Reason.PARTITION_UNREPORTED)
-    if not waits or every_ms is None or state.heartbeats.counts is None:
-        return []
-    due = f"One is due every {every_ms / 1000:g} s: do celery -A clocksvc worker and beat run?"
-    if last_ms is None:
-        return [f"  No round of heartbeats has reached every partition yet. {due}"]
-    now_ms = SystemTime().now_ms()
-    if state.last_tick is not None and state.behind_ms is not None:
-        now_ms = state.last_tick.at_ms + state.behind_ms  # the service's own time
-    if now_ms - last_ms <= OVERDUE_ROUNDS * every_ms:
-        return []
-    ago = describe_duration(now_ms - last_ms)
-    return [f"  Last complete round of heartbeats {_seconds_of(last_ms)}, {ago} ago. {due}"]
+def _show_named(client: ServiceClient, args: argparse.Namespace) -> None:
+    bodies = [client.get(f"/v1/clocks/{name}").body for name in args.clocks]
+    with _clocksvc_expected(args.url):
+        states = [state_from_wire(body) for body in bodies]
+    if args.json:
+        print_json(bodies[0] if len(bodies) == 1 else {"clocks": bodies})
+        return
+    _show_table(states)
+    for state in states:
+        if len(states) > 1:
+            show("")
+            show(f"{state.clock}:")
+        _print_details(client, state)
 
 
-def _notes(state: PublicState) -> Iterator[str]:
-    """Yield what the table does not say about a clock: its hold, its catch-up, rejected reports and overrides."""
-    shown_as_pause = state.hold is not None and state.hold.reason is Reason.PAUSED and state.pause is not None
-    if state.hold is not None and not shown_as_pause:
-        yield from hold_lines(state)
-    elif state.partitions is not None and state.partitions.rejected:
-        yield (
-            f"{state.clock}: the newest reports of {state.partitions.rejected} partitions were rejected. The logs of "
-            "the consumers name the cause."
-        )
-    if state.status is Status.CATCHING_UP and state.due_ticks:
-        yield f"{state.clock}: catches up, {state.due_ticks:,} ticks are due."
-    yield from schedules_notes(state)
-    yield from override_lines(state.clock, state.exclusions, state.pause, state.last_tick)
+def _show_list(client: ServiceClient, args: argparse.Namespace) -> None:
+    with _clocksvc_expected(args.url):
+        if args.json:
+            print_pages(clock_pages(client, args, "name", PAGE_SIZE))
+            return
+        pages = clock_pages(client, args, "worst", PAGE_SIZE if args.all else WORST)
+        listed = list(pages) if args.all else [next(pages)]
+        states = [state_from_wire(clock) for page in listed for clock in page["clocks"]]
+        counts = listed[0]["counts"]
+    if len(states) < sum(counts.values()) or len(states) > WORST:
+        show_wrapped(f"{summary(counts)}.", "")
+    _show_table(states)
+    normal = "On a healthy clock it is at most two intervals plus max_out_of_orderness."
+    show_wrapped("", f"BEHIND is the age of the last tick. {normal}")
+    more = matching(counts, args.status) - len(states)
+    if more > 0:
+        show_wrapped(f"{more:,} more clocks, which are no worse: see --all, --status and --search.")
+
+
+def _show_table(states: Sequence[PublicState]) -> None:
+    show_table([_HEAD, *map(_row, states)])
+    show_wrapped(*all_notes(states))
 
 
 def _print_details(client: ServiceClient, state: PublicState) -> None:
@@ -210,10 +191,3 @@ def _duration(duration_ms: int | None) -> str:
 
 def _seconds_of(at_ms: int) -> str:
     return to_rfc3339(at_ms // 1000 * 1000)
-
-
-def _sentence(detail: str, topics: Sequence[str]) -> str:
-    """Return a detail as a sentence. A topic's name at its beginning is not changed."""
-    named = any(detail.startswith(topic) for topic in topics)
-    begin = detail[:1] if named else detail[:1].upper()
-    return begin + detail[1:] + ("" if detail.endswith((".", "!", "?", ":")) else ".")

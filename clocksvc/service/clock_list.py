@@ -16,15 +16,17 @@ from clocksvc.errors import InvalidValue
 from clocksvc.service.public_state import PublicState
 
 _WANTED_CURSOR = "wanted the value of `next` in the previous page, which was requested with the same order"
-_GROUPS: Mapping[str, int] = {Status.HOLDING: 0, Status.CATCHING_UP: 1}
-_OTHERS = 2
+_GROUPS: Mapping[str, int] = {Status.HOLDING: 0, Status.CATCHING_UP: 1, Status.PAUSED: 3}
+_UNSENT, _OTHERS, _INCOMPLETE, _RUNNING = 2, 4, 5, 6
 _CURSOR = re.compile(r"([0-9]):([0-9]{1,15}):([^:]*)")
 _Place = tuple[int, int, str]
 
 
 class Order(StrEnum):
-    """The orders of a list. `worst` begins with the clocks that have held longest. Then come those that catch up, then
-    all others, both with the clocks first that are furthest behind."""
+    """The orders of a list. `worst` begins with the clocks that have held longest. Then come those that catch up, the
+    furthest behind first; clocks whose schedules are not sent; paused clocks; those that are rebuilt or start; those
+    that run without excluded partitions, or with rejected reports; and at the end all others by name, because how far
+    they are behind changes with each tick."""
 
     NAME = "name"
     WORST = "worst"
@@ -54,9 +56,24 @@ def place_of(state: PublicState, order: Order) -> _Place:
     """Return a clock's place in an order. Places are compared."""
     if order is Order.NAME:
         return 0, 0, state.clock
+    group = _group_of(state)
+    if group == _RUNNING:
+        return group, 0, state.clock
     reached_ms = 0 if state.last_tick is None else state.last_tick.at_ms
     since_ms = (state.hold_since_ms or 0) if state.status is Status.HOLDING else reached_ms
-    return _GROUPS.get(state.status, _OTHERS), since_ms, state.clock
+    return group, since_ms, state.clock
+
+
+def _group_of(state: PublicState) -> int:
+    if state.status in (Status.HOLDING, Status.CATCHING_UP):
+        return _GROUPS[state.status]
+    last_ms = None if state.last_tick is None else state.last_tick.at_ms
+    if state.schedules is not None and not state.schedules.are_sent(last_ms, state.interval_ms):
+        return _UNSENT
+    if state.status is not Status.RUNNING:
+        return _GROUPS.get(state.status, _OTHERS)
+    counts = state.partitions
+    return _INCOMPLETE if counts is not None and (counts.excluded or counts.rejected) else _RUNNING
 
 
 def cursor_after(state: PublicState, order: Order) -> str:

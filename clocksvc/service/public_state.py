@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -136,21 +136,26 @@ def state_to_wire(state: PublicState) -> dict[str, Any]:
 
 
 def brief_state_to_wire(state: PublicState) -> dict[str, Any]:
-    """Return the JSON of a clock in the list `GET /v1/clocks?view=brief`."""
+    """Return the JSON of a clock in the list `GET /v1/clocks?view=brief`. A list of a few clocks needs no more."""
     hold, last = state.hold, state.last_tick
     return {
         "clock": state.clock,
         "time": None if last is None else to_rfc3339(last.at_ms),
-        "status": str(state.status),
+        "timestamp_seconds": None if last is None else last.at_ms // 1000,
+        "interval_seconds": state.interval_ms // 1000,
         "behind_seconds": _seconds(state.behind_ms),
+        "due_ticks": state.due_ticks,
+        "status": str(state.status),
         "hold": None
         if hold is None
         else {
             "reason": str(hold.reason),
             "since": time_to_wire(state.hold_since_ms),
+            "partitions": [partition_to_wire(partition) for partition in hold.partitions[:1]],
             "partition_count": len(hold.partitions),
         },
         "partitions": _counts_to_wire(state.partitions),
+        "schedules": None if state.schedules is None else schedules_to_wire(replace(state.schedules, problems=())),
     }
 
 

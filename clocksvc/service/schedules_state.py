@@ -13,6 +13,8 @@ from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.schedulers import Schedulers, SchedulersReading, Stats
 
 MAX_PROBLEMS = 5
+LATE_MS = 10_000
+"""The least delay that counts as late. Schedulers announce themselves once a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,17 @@ class SchedulesState:
     missed: int | None = None
     position_ms: int | None = None
     problems: tuple[str, ...] = ()
+
+    def late_ms(self, last_tick_ms: int | None, interval_ms: int) -> int:
+        """Return how far the schedules are behind their clock; 0 if this is normal or not known."""
+        if self.position_ms is None or last_tick_ms is None:
+            return 0
+        late_ms = last_tick_ms - self.position_ms
+        return late_ms if late_ms > max(2 * interval_ms, LATE_MS) else 0
+
+    def are_sent(self, last_tick_ms: int | None, interval_ms: int) -> bool:
+        """False if a partition has no owner, or if the schedules are late; True if this is not known."""
+        return self.owned in (None, self.partitions) and not self.late_ms(last_tick_ms, interval_ms)
 
 
 class SchedulesView:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from clocksvc.cli.status import hold_lines
+from clocksvc.cli.clock_notes import hold_lines
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.log_owner import Installation
 from clocksvc.clock.log_record import FORMAT

@@ -12,7 +12,7 @@ export function withTimes(state, fallbackMs) {
 }
 
 // When the service answered with this state, in the service's time; null if the state does not have it.
-export function answeredAtMs({ timestamp_seconds: at, behind_seconds: behind, slowest }) {
+export function answeredAtMs({ timestamp_seconds: at, behind_seconds: behind, slowest = [] }) {
   if (at !== null) return (at + behind) * 1000;
   const line = slowest.find(({ timestamp_ms: ms }) => ms !== null);
   return line ? line.timestamp_ms + line.behind_seconds * 1000 : null;

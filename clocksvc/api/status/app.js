@@ -1,68 +1,76 @@
 // The main module: requests the clocks every 5 s, follows the ticks of the selected clock, and draws the page.
 
-import { answeredAtMs, withTimes } from "./ages.js";
-import { get, RequestFailed } from "./api.js";
+import { RequestFailed } from "./api.js";
 import * as clockPanel from "./clock.js";
+import { ClockList } from "./clock_list.js";
 import * as connection from "./connection.js";
 import { byId, setText, setVisible, setTone } from "./dom.js";
 import * as facts from "./facts.js";
 import { first } from "./first_request.js";
 import * as partitionMap from "./partition_map.js";
-import { Holds } from "./holds.js";
 import * as overview from "./overview.js";
 import * as pace from "./pace.js";
-import { Partitions } from "./partitions.js";
 import * as runbook from "./runbook.js";
 import * as schedules from "./schedules.js";
-import { follow } from "./stream.js";
+import { SelectedClock } from "./selected.js";
 import * as table from "./table.js";
 import * as theme from "./theme.js";
 import * as ticks from "./ticks.js";
 import * as timeline from "./timeline.js";
 import * as token from "./token.js";
-import { severity, isStopped, headline, holdText } from "./headline.js";
+import { severityOf, isStopped, headline, holdText } from "./headline.js";
 import { timeOfDay, localTime, dateTime, plural, duration } from "./format.js";
 
 const POLL_EVERY_MS = 5_000;
-const LISTED_TICKS = 12;
-const MAX_LAG_MS = 1_000; // how long a replica may need to read a tick
+const CLOCK_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const MOST_ANNOUNCED = 3;
 
-const clocks = new Map();
-const tickedAtMs = new Map(); // by clock: when its last tick arrived by the stream, measured by performance.now()
-let hasClocks = false; // true once the service has sent its clocks
+const list = new ClockList(new URLSearchParams(location.search));
 let rejection = ""; // the service's error, if it rejected the last request
 let drawError = ""; // the error while the last answer was drawn
 let drawing = null;
 let link = { attempt: 0, nextMs: 0 }; // null while the stream is connected
-const partitionsOf = new Map(); // by clock: its Partitions, if the clock has been selected
-let selected = null; // {name, partitions, holds, ticks, ticksMissing, endTicks()}: the selected clock; `ticks` are its newest ticks, ascending
+let selected = null; // the SelectedClock, or null
+let opening = null; // the name of the clock that will be selected as soon as its state was read
+let missing = null; // the name in the URL, if there is no such clock, or this token may not see it
+let stopped = new Map(); // by clock: whether it was stopped when the changes were last announced
 
-async function poll(request) {
+async function poll(request = null) {
+  const one = selected;
   const requestedAtMs = performance.now();
-  let answer = null;
-  try {
-    answer = await request;
-  } catch (error) {
-    if (error instanceof RequestFailed) rejection = error.message;
-  }
-  if (answer) {
-    rejection = drawError = "";
-    hasClocks = true;
-    connection.onClocks();
-  }
-  setTimeout(() => poll(get("v1/clocks")), POLL_EVERY_MS);
-  guarded(() => (answer ? update(answer.clocks, requestedAtMs) : drawTimes()));
+  const requests = [request || list.isDue ? list.request(request) : null, one?.request() ?? null];
+  const [pages, state] = await Promise.allSettled(requests);
+  setTimeout(poll, POLL_EVERY_MS);
+  const failures = [pages.reason, isMissing(state.reason) ? null : state.reason].filter(Boolean);
+  if (failures.length === 0) rejection = drawError = "";
+  else rejection = failures.find((error) => error instanceof RequestFailed)?.message ?? rejection;
+  if (one === selected && isMissing(state.reason)) select(null);
+  guarded(() => {
+    if (pages.value) take(pages.value);
+    if (state.value) one.take(state.value, requestedAtMs);
+    if (pages.value || state.value) drawAll();
+    else drawTimes();
+  });
+  await chooseClock();
   readMore();
+}
+
+function take(pages) {
+  try {
+    list.take(pages);
+  } finally {
+    connection.onClocks(list.everyMs);
+  }
+  latest().forEach(pace.measure);
 }
 
 // Read what belongs to the selected clock alone, after the answer with its state, so that both have nearly the same time.
 function readMore() {
   const one = selected;
-  const clock = clocks.get(one?.name);
-  if (!clock) return;
+  if (one === null) return;
   one.partitions.read().then((changed) => changed && one === selected && guarded(drawPartitions));
-  if (one.ticksMissing) loadTicks(one);
-  one.holds.read(clock).then((changed) => changed && one === selected && guarded(drawHolds));
+  if (one.ticksMissing) one.readTicks();
+  one.holds.read(one.state).then((changed) => changed && one === selected && guarded(drawHolds));
 }
 
 // If an answer can't be drawn, for example because it has another version, the page must not go on to show the old state
@@ -76,158 +84,106 @@ function guarded(draw) {
   }
 }
 
-function update(states, requestedAtMs) {
-  const before = new Map(clocks);
-  const nowMs = states.map(answeredAtMs).find((ms) => ms !== null);
-  if (nowMs !== undefined) connection.setTime(nowMs);
-  clocks.clear();
-  for (const state of states) clocks.set(state.clock, withNewestTick(before.get(state.clock), state, requestedAtMs));
-  clocks.forEach(pace.measure);
-  selectClock();
-  announceChanges(before);
-  drawAll();
-}
+// The clocks of a page, the first one unless another is given. The selected clock has its newest state.
+const latest = (page = list.top) => (page?.clocks ?? []).map((clock) => (clock.clock === selected?.name ? selected.state : clock));
 
-// The stream may already have delivered a later tick than an answer has, if the answer was slow or its replica lags. The
-// later tick is then kept. The hold of the answer is ignored only if the request was sent before the tick, or so soon
-// after the tick that the replica may not have read it.
-function withNewestTick(before, answer, requestedAtMs) {
-  const state = withTimes(answer, connection.now());
-  const last = before?.last_tick;
-  if (!last || !state.last_tick || state.timestamp_seconds >= last.timestamp_seconds) return state;
-  const outdated = requestedAtMs < (tickedAtMs.get(state.clock) ?? 0) + MAX_LAG_MS;
-  const asOfMs = Math.max(before.asOfMs, state.asOfMs);
-  return { ...state, asOfMs, ...tickFields(last), ...(outdated ? { hold: before.hold, status: before.status } : {}) };
-}
-
-const tickFields = (tick) => ({ time: tick.time, timestamp_seconds: tick.timestamp_seconds, last_tick: tick });
-
-// Select the clock in the URL, or else the clock with the most severe status. Without a clock in the URL, the selected
-// clock is replaced only if it is not stopped and another clock is.
-function selectClock() {
-  // The name of a clock needs no URL escapes.
+// Select the clock in the URL, or else the worst clock. Without a clock in the URL, the selected clock is replaced only if it is
+// not stopped and another clock is.
+async function chooseClock() {
   const wanted = location.hash.slice(1);
-  const name = clocks.has(wanted) ? wanted : mostSevere();
-  if (selected?.name === name) return;
-  selected?.endTicks();
-  selected = name === null ? null : openClock(name);
+  const name = exists(wanted) ? wanted : mostSevere();
+  if (name === opening) return;
+  opening = name === selected?.name ? null : name;
+  if (opening === null) return;
+  const one = new SelectedClock(name, listener);
+  const requestedAtMs = performance.now();
+  let state;
+  try {
+    state = await one.request();
+  } catch (error) {
+    console.debug("clock:", error.message);
+    if (opening !== name) return;
+    opening = null; // the next poll tries again
+    if (name !== wanted || !isMissing(error)) return;
+    missing = wanted;
+    await chooseClock();
+    return;
+  }
+  if (opening !== name) return; // the user has selected another clock in the meantime
+  opening = null;
+  guarded(() => {
+    one.take(state, requestedAtMs);
+    select(one);
+    drawAll();
+  });
 }
+
+// A clock that is on no page of the list that was read can exist.
+function exists(name) {
+  if (!CLOCK_NAME.test(name) || list.top === null) return false;
+  return list.has(name) || (list.top.next !== null && name !== missing);
+}
+
+// True if there is no such clock, or if this token may not see it.
+const isMissing = (error) => error instanceof RequestFailed && [403, 404].includes(error.status);
 
 function mostSevere() {
-  const [name] = [...clocks.keys()].sort((a, b) => severity(clocks.get(a)) - severity(clocks.get(b)));
-  const stays = clocks.has(selected?.name) && !(severity(clocks.get(name)) === 0 && severity(clocks.get(selected.name)) > 0);
-  return stays ? selected.name : (name ?? null);
+  const [worst] = latest();
+  if (!worst || !selected) return worst?.clock ?? null;
+  const isWorse = severityOf(worst.status) === 0 && severityOf(selected.state.status) > 0;
+  return isWorse ? worst.clock : selected.name;
 }
 
-function openClock(name) {
-  if (!partitionsOf.has(name)) partitionsOf.set(name, new Partitions(name));
-  const one = { name, partitions: partitionsOf.get(name), holds: new Holds(name), ticks: [] };
-  followTicks(one);
-  return one;
-}
-
-// Read the newest ticks, then follow the stream.
-function followTicks(one) {
-  let endStream = () => {};
-  let ended = false;
-  one.endTicks = () => {
-    ended = true;
-    endStream();
-  };
-  one.ticks = [];
+function select(one) {
+  selected?.end();
+  selected = one;
+  one?.follow();
   ticks.draw([]);
-  loadTicks(one).then(() => {
-    if (!ended) endStream = follow(one.name, one.ticks.at(-1)?.timestamp_seconds ?? null, listener(one));
-  });
 }
 
-// Read the newest ticks. If it fails, the page tries again after the next answer.
-async function loadTicks(one) {
-  one.ticksMissing = false;
-  try {
-    const answer = await get(`v1/clocks/${one.name}/ticks?limit=${LISTED_TICKS}`);
-    if (selected !== one) return;
-    const lastS = answer.ticks.at(-1)?.timestamp_seconds ?? 0;
-    one.ticks = [...answer.ticks, ...one.ticks.filter((tick) => tick.timestamp_seconds > lastS)].slice(-LISTED_TICKS);
-    ticks.draw(one.ticks);
-  } catch (error) {
-    one.ticksMissing = true;
-    console.debug("ticks:", error.message);
-  }
+const listener = {
+  state: () => guarded(drawAll),
+  // Draw once if many ticks arrive at once after an outage.
+  ticks: () => {
+    drawing ??= requestAnimationFrame(() => {
+      drawing = null;
+      if (!selected) return;
+      ticks.draw(selected.ticks);
+      announceChanges();
+      drawTimes();
+    });
+  },
+  link: (state) => {
+    link = state;
+    drawLink();
+  },
+};
+
+// Announce to screen readers which clocks have stopped or are running again. A clock that was not among the worst clocks before has
+// stopped, too, if these were not all stopped.
+function announceChanges() {
+  const before = stopped;
+  const clocks = latest();
+  if (selected && !clocks.includes(selected.state)) clocks.push(selected.state);
+  stopped = new Map(clocks.map((clock) => [clock.clock, isStopped(clock)]));
+  const unlisted = list.top.next !== null && [...before.values()].includes(false) ? false : undefined;
+  const changed = clocks.filter((clock) => ![undefined, isStopped(clock)].includes(before.get(clock.clock) ?? unlisted));
+  if (changed.length > MOST_ANNOUNCED) announce(topLine(outage())[1]);
+  else if (changed.length) announce(changed.map(changeText).join(". "));
 }
 
-function listener(one) {
-  return {
-    state: onState,
-    tick: onTick,
-    reset: () => {
-      // Ticks were missed and are no longer kept: start again with the newest ones.
-      one.endTicks();
-      followTicks(one);
-    },
-    link: (state) => {
-      link = state;
-      drawLink();
-    },
-  };
-}
-
-function onState(state) {
-  const before = new Map(clocks);
-  clocks.set(state.clock, withNewestTick(before.get(state.clock), state, performance.now()));
-  announceChanges(before);
-  drawAll();
-}
-
-function onTick(tick) {
-  const clock = clocks.get(selected.name);
-  if (!clock || tick.clock !== selected.name || tick.timestamp_seconds <= (selected.ticks.at(-1)?.timestamp_seconds ?? 0)) return;
-  selected.ticks = [...selected.ticks.slice(1 - LISTED_TICKS), tick];
-  connection.setTime(Math.max(connection.now(), Date.parse(tick.emitted_at)));
-  tickedAtMs.set(selected.name, performance.now());
-  clocks.set(selected.name, { ...clock, ...tickFields(tick), ...endedHold(clock), asOfMs: connection.now() });
-  pace.measure(clocks.get(selected.name));
-  scheduleDraw();
-}
-
-// Draw once if many ticks arrive at once after an outage.
-function scheduleDraw() {
-  drawing ??= requestAnimationFrame(() => {
-    drawing = null;
-    if (!selected) return;
-    ticks.draw(selected.ticks);
-    drawTimes();
-  });
-}
-
-// A tick ends a hold. The other changes come with the next answer.
-function endedHold(clock) {
-  if (!clock.hold) return {};
-  announce(`${clock.clock} is running again`);
-  return { hold: null, status: "catching_up" };
-}
-
-function announceChanges(before) {
-  for (const [name, clock] of clocks) {
-    const old = before.get(name);
-    if (!old || isStopped(old) === isStopped(clock)) continue;
-    announce(clock.hold ? stopText(clock) : `${name} is running again`);
-  }
-}
-
-const stopText = ({ clock: name, hold }) => `${name} stopped. ${holdText(hold, 3)}`;
+const changeText = (clock) => (isStopped(clock) ? `${clock.clock} stopped. ${holdText(clock.hold, 3)}` : `${clock.clock} is running again`);
 
 function announce(text) {
   byId("Announce").textContent = text;
 }
 
 function drawAll() {
-  const clock = clocks.get(selected?.name);
-  if (clock) selected.partitions.update(clock);
+  announceChanges();
   drawTimes();
   drawMap();
   drawHolds();
-  if (clocks.size && !performance.getEntriesByName("clocks-shown").length) performance.mark("clocks-shown");
+  if (selected && !performance.getEntriesByName("clocks-shown").length) performance.mark("clocks-shown");
 }
 
 // Called once a second and after each change. Writes only the texts that changed.
@@ -237,12 +193,12 @@ function drawTimes() {
 }
 
 function drawPanel() {
-  const clock = clocks.get(selected?.name);
-  setVisible(byId("Clock"), Boolean(clock));
-  if (!clock) return;
-  clockPanel.draw(clock, selected.partitions, pace.paceOf(clock), outage());
-  facts.draw(clock);
-  schedules.draw(clock);
+  setVisible(byId("Clock"), selected !== null);
+  if (!selected) return;
+  const { state, partitions } = selected;
+  clockPanel.draw(state, partitions, pace.paceOf(state), outage());
+  facts.draw(state);
+  schedules.draw(state);
 }
 
 // Returns null while the state of the clocks is known. Otherwise returns since when it is unknown, why, and the headline.
@@ -250,9 +206,9 @@ function outage() {
   const noAnswer = connection.outage();
   if (noAnswer) return { ...noAnswer, headline: "The service does not answer" };
   const sinceMs = connection.clocksReceivedMs() ?? connection.now();
-  if (token.isAsking()) return { sinceMs, why: "it requires a token", ever: hasClocks, headline: "The service requires a token" };
-  if (rejection) return { sinceMs, why: rejection, ever: hasClocks, headline: "The service rejected the request" };
-  return drawError ? { sinceMs, why: drawError, ever: hasClocks, headline: "The service's answer can't be displayed" } : null;
+  if (token.isAsking()) return { sinceMs, why: "it requires a token", ever: list.top !== null, headline: "The service requires a token" };
+  if (rejection) return { sinceMs, why: rejection, ever: list.top !== null, headline: "The service rejected the request" };
+  return drawError ? { sinceMs, why: drawError, ever: list.top !== null, headline: "The service's answer can't be displayed" } : null;
 }
 
 // Draw what is above the selected clock.
@@ -268,13 +224,13 @@ function drawTop() {
   setText(byId("LocalNow"), localTime(nowMs));
   setVisible(byId("Outage"), Boolean(unknown));
   setText(byId("Outage"), unknown ? outageText(unknown, nowMs) : "");
-  overview.draw(clocks, selected?.name, Boolean(unknown));
+  overview.draw(list, latest(list.page), selected?.name, Boolean(unknown));
   drawLink();
 }
 
 function topLine(unknown) {
   if (unknown) return ["lost", unknown.headline];
-  return hasClocks ? headline([...clocks.values()]) : ["idle", "Connecting to the service …"];
+  return list.top === null ? ["idle", "Connecting to the service …"] : headline(latest(), list.rest());
 }
 
 function outageText({ sinceMs, why, ever }, nowMs) {
@@ -297,23 +253,37 @@ function drawPartitions() {
 }
 
 function drawMap() {
-  const clock = clocks.get(selected?.name);
-  if (!clock || !selected.partitions.size) return;
-  const hold = clockPanel.holders(clock);
-  partitionMap.drawLegend(clock);
-  partitionMap.draw(selected.partitions, clock, hold);
-  table.draw(selected.partitions, hold);
+  if (!selected?.partitions.size) return;
+  const { state, partitions } = selected;
+  const hold = clockPanel.holders(state);
+  partitionMap.drawLegend(state);
+  partitionMap.draw(partitions, state, hold);
+  table.draw(partitions, hold);
 }
 
 function drawHolds() {
-  const clock = clocks.get(selected?.name);
-  if (clock) timeline.draw(selected.holds, clock);
+  if (selected) timeline.draw(selected.holds, selected.state);
 }
 
 function onHover(event) {
-  const clock = clocks.get(selected?.name);
-  const words = clock && partitionMap.describeAt(selected.partitions, event.offsetX, event.offsetY, clockPanel.holders(clock));
+  const words = selected && partitionMap.describeAt(selected.partitions, event.offsetX, event.offsetY, clockPanel.holders(selected.state));
   setText(byId("Hover"), words ?? "Point at a cell to see its partition.");
+}
+
+// Draw the page of the list that the user has asked for.
+async function readPage(request) {
+  const { status, search } = list;
+  const query = new URLSearchParams({ ...(status && { status }), ...(search && { search }) });
+  history.replaceState(null, "", `?${query}${location.hash}`);
+  drawTop();
+  try {
+    if (!(await request)) return;
+    overview.showTop();
+    announce(overview.rangeText(list));
+  } catch (error) {
+    if (error instanceof RequestFailed) rejection = error.message;
+  }
+  guarded(drawTimes);
 }
 
 function start() {
@@ -325,9 +295,10 @@ function start() {
     announce(connection.outage() ? "The service does not answer" : "The service answers again");
     drawTimes();
   });
-  addEventListener("hashchange", () => {
-    selectClock();
-    drawAll();
+  overview.start(list, readPage);
+  addEventListener("hashchange", async () => {
+    missing = null;
+    await chooseClock();
     readMore();
   });
   new ResizeObserver(drawMap).observe(byId("Map").parentElement);

@@ -1,10 +1,11 @@
 // Whether the service answers, and the time of the service. This module must not depend on clocks.
 
-const STALE_MS = 16_000; // the page sends a request every 5 s and waits 10 s for the answer
+const ANSWER_WITHIN_MS = 11_000; // the page waits 10 s for an answer
 
 let offsetMs = null; // null until the service's time is known
 let answeredAtMs = null;
 let clocksAtMs = null; // measured by performance.now(), which does not change if the computer's time is set
+let staleAfterMs = Infinity;
 let failedSinceMs = null;
 let failure = "";
 const listeners = new Set();
@@ -27,9 +28,11 @@ export function onAnswer(date = null) {
   notify();
 }
 
-// Call this when the service has sent the state of its clocks. An open stream does not prove that it still sends it.
-export function onClocks() {
+// Call this when the service has sent the state of its clocks, with the time in ms until the next request. An open stream does not
+// prove that it still sends it.
+export function onClocks(nextMs) {
   clocksAtMs = performance.now();
+  staleAfterMs = nextMs + ANSWER_WITHIN_MS;
 }
 
 // When the service last sent the state of its clocks, in its time; null if never.
@@ -47,7 +50,7 @@ export function onNoAnswer(why) {
 // ever answered.
 export function outage() {
   if (failedSinceMs !== null) return { sinceMs: failedSinceMs, why: failure, ever: answeredAtMs !== null };
-  if (clocksAtMs === null || performance.now() - clocksAtMs < STALE_MS) return null;
+  if (clocksAtMs === null || performance.now() - clocksAtMs < staleAfterMs) return null;
   return { sinceMs: clocksReceivedMs(), why: "no state of the clocks received", ever: true };
 }
 

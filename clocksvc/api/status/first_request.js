@@ -2,5 +2,8 @@
 
 import { get } from "./api.js";
 
-export const first = get("v1/clocks");
+// The first page of all clocks. Options of the list are appended to it.
+export const FIRST_PAGE = "v1/clocks?view=brief&order=worst&limit=60";
+
+export const first = get(FIRST_PAGE);
 first.catch(() => {}); // app.js handles the error

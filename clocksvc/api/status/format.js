@@ -50,10 +50,11 @@ export function plural(number, one, many = `${one}s`) {
 
 export const partitionName = ({ topic, partition }) => `${topic}:${partition}`;
 
-// The first few names, then the number of the others.
-export function nameFirst(names, most = 5) {
-  const more = names.length - most;
-  return names.slice(0, most).join(", ") + (more > 0 ? ` and ${count(more)} more` : "");
+// The first few names, then the number of the others. `total` is larger than the number of names if not all are known.
+export function nameFirst(names, most = 5, total = names.length) {
+  const named = names.slice(0, most);
+  const more = total - named.length;
+  return named.join(", ") + (more > 0 ? ` and ${count(more)} more` : "");
 }
 
 // Returns a text as a sentence. The first letter becomes a capital, unless the first word can be a name: a name of a

@@ -17,8 +17,9 @@ const SEVERITY = ["hold", "lost", "warn", "paused", "idle", "ok"];
 
 const REBUILDING = "The ticks in Redis are being restored, or this replica has not read them yet. Until then, the page shows the last tick that this replica knew.";
 
-export const severity = (clock) => SEVERITY.indexOf(toneOf(clock));
-export const toneOf = (clock) => (TONES[clock.status] ?? ["idle"])[0];
+export const toneOfStatus = (status) => (TONES[status] ?? ["idle"])[0];
+export const severityOf = (status) => SEVERITY.indexOf(toneOfStatus(status));
+export const toneOf = (clock) => toneOfStatus(clock.status);
 export const wordOf = (clock) => `${(TONES[clock.status] ?? ["", "?"])[1]} ${statusText(clock.status)}`;
 export const isStopped = (clock) => clock.hold !== null && clock.status !== "starting";
 
@@ -59,9 +60,9 @@ function without({ partitions }) {
   return partitions.excluded ? ` Ticks do not wait for ${plural(partitions.excluded, "excluded partition")}.` : "";
 }
 
-// The reason of a hold, and its first partitions.
-export function holdText({ reason, partitions }, most) {
-  return [reasonText(reason), nameFirst(partitions.map(partitionName), most)].filter(Boolean).join(": ");
+// The reason of a hold, and its first partitions. `partition_count` is the number of partitions if not all are named.
+export function holdText({ reason, partitions, partition_count: total = partitions.length }, most) {
+  return [reasonText(reason), nameFirst(partitions.map(partitionName), most, total)].filter(Boolean).join(": ");
 }
 
 // A few words for the overview.
@@ -76,23 +77,30 @@ export function shortReason(clock) {
   return clock.partitions.excluded ? `${plural(clock.partitions.excluded, "partition")} excluded` : "";
 }
 
-// Returns the page's headline as [tone, text]. It answers the question: is anything wrong?
-export function headline(clocks) {
-  if (clocks.length === 0) return ["idle", "No clock is configured, or this token may not see any clock"];
+// Returns the page's headline as [tone, text]. It answers the question: is anything wrong? `clocks` are the first clocks of
+// all, the worst ones, and `rest` has the number of the other clocks by status.
+export function headline(clocks, rest) {
+  const more = (...statuses) => statuses.reduce((sum, status) => sum + (rest[status] ?? 0), 0);
+  const total = clocks.length + more(...Object.keys(rest));
+  if (total === 0) return ["idle", "No clock is configured, or this token may not see any clock"];
   const holding = clocks.filter(isStopped);
   const broken = holding.filter((clock) => clock.status !== "paused");
   const worst = broken[0] ?? holding[0];
-  if (worst && clocks.length === 1) return [toneOf(worst), headlineOfOne(worst)];
-  if (broken.length) return ["hold", `${count(broken.length)} of ${count(clocks.length)} clocks stopped: ${namesOf(broken)}`];
-  if (holding.length) return ["paused", `${plural(holding.length, "clock")} paused, the others are running`];
+  if (worst && total === 1) return [toneOf(worst), headlineOfOne(worst)];
+  const stopped = broken.length + more("holding");
+  if (stopped) return ["hold", `${count(stopped)} of ${count(total)} clocks stopped: ${namesOf(broken, stopped)}`];
+  const paused = holding.length + more("paused");
+  if (paused) return ["paused", `${plural(paused, "clock")} paused, the others are running`];
   const unsent = withoutSchedules(clocks);
   if (unsent) return unsent;
   const late = clocks.filter((clock) => clock.status === "catching_up");
-  if (late.length === 1) return ["warn", `${late[0].clock} is catching up: ${duration(behindSeconds(late[0]))} behind`];
-  if (late.length) return ["warn", `${namesOf(late)} are catching up`];
+  const behind = late.length + more("catching_up");
+  if (late.length === 1 && behind === 1) return ["warn", `${late[0].clock} is catching up: ${duration(behindSeconds(late[0]))} behind`];
+  if (behind) return ["warn", `${namesOf(late, behind)} are catching up`];
   const idle = clocks.filter((clock) => toneOf(clock) === "idle");
-  if (idle.length) return ["idle", `${namesOf(idle)} ${idle.length === 1 ? "is" : "are"} ${[...new Set(idle.map((one) => statusText(one.status)))].join(" or ")}`];
-  return allRunning(clocks);
+  const begin = idle.length + more("starting", "rebuilding");
+  if (begin) return ["idle", `${namesOf(idle, begin)} ${begin === 1 ? "is" : "are"} ${[...new Set(idle.map((one) => statusText(one.status)))].join(" or ")}`];
+  return allRunning(clocks, total);
 }
 
 // What is due in schedules is not sent, or late, although the clocks move.
@@ -105,14 +113,14 @@ function withoutSchedules(clocks) {
   return [tone, `Schedules of ${count(found.length)} clocks are not all sent: ${namesOf(found)}`];
 }
 
-const namesOf = (clocks) => nameFirst(clocks.map((one) => one.clock));
+const namesOf = (clocks, total) => nameFirst(clocks.map((one) => one.clock), 5, total);
 
 // With an excluded partition the headline is a warning, because ticks promise nothing about this partition.
-function allRunning(clocks) {
-  const text = clocks.length === 1 ? `${clocks[0].clock} is running` : `All ${count(clocks.length)} clocks are running`;
+function allRunning(clocks, total) {
+  const text = total === 1 ? `${clocks[0].clock} is running` : `All ${count(total)} clocks are running`;
   const part = clocks.filter((clock) => clock.partitions.excluded);
   if (part.length === 0) return ["ok", text];
-  if (clocks.length === 1) return ["warn", `${text}, without ${plural(part[0].partitions.excluded, "partition")}`];
+  if (total === 1) return ["warn", `${text}, without ${plural(part[0].partitions.excluded, "partition")}`];
   return ["warn", `${text}, ${namesOf(part)} without some partitions`];
 }
 

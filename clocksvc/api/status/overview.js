@@ -1,17 +1,82 @@
-// The list of all clocks, the most severe first.
+// The list of clocks, the worst first; with many clocks also a search, a choice of status, and pages.
 
 import { behindSeconds } from "./ages.js";
 import { byId, updateChildren, make, setText, setVisible, setTone } from "./dom.js";
-import { severity, shortReason, toneOf, wordOf } from "./headline.js";
-import { timeOfDay, duration } from "./format.js";
+import { severityOf, shortReason, toneOf, toneOfStatus, wordOf } from "./headline.js";
+import { count, plural, timeOfDay, duration } from "./format.js";
 import { statusText } from "./words.js";
 
-// Draw the list. It is hidden if there is only one clock. `unknown` is true if the service does not answer.
-export function draw(clocks, selected, unknown) {
-  setVisible(byId("Overview"), clocks.size > 1);
-  if (clocks.size < 2) return;
-  const names = [...clocks.keys()].sort((a, b) => severity(clocks.get(a)) - severity(clocks.get(b)) || (a < b ? -1 : 1));
-  updateChildren(byId("Clocks"), names, create, (item, name) => update(item, clocks.get(name), name === selected, unknown));
+const FEW = 20; // so many clocks need no search
+const TYPING_MS = 300;
+const ALL = "all";
+
+// `read(request)` is called with each request that the user causes.
+export function start(list, read) {
+  const search = byId("Search");
+  let typing = null;
+  search.value = list.search;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => read(list.filter({ search: search.value.trim() })), TYPING_MS);
+  });
+  byId("Filter").addEventListener("submit", (event) => event.preventDefault());
+  byId("Statuses").addEventListener("click", ({ target }) => {
+    const status = target.closest("button")?.dataset.key;
+    if (status) read(list.filter({ status: status === ALL || status === list.status ? null : status }));
+  });
+  byId("ListBack").addEventListener("click", () => read(list.back()));
+  byId("ListNext").addEventListener("click", () => read(list.next()));
+}
+
+// Draw the list. It is hidden if there is only one clock. `clocks` are those of the page that the user sees. `unknown` is true if
+// the service does not answer.
+export function draw(list, clocks, selected, unknown) {
+  const shown = list.page !== null && (list.total > 1 || list.isFiltered);
+  setVisible(byId("Overview"), shown);
+  if (!shown) return;
+  drawFilter(list);
+  const byName = new Map(clocks.map((clock) => [clock.clock, clock]));
+  updateChildren(byId("Clocks"), [...byName.keys()], create, (item, name) => update(item, byName.get(name), name === selected, unknown));
+  setVisible(byId("Clocks"), clocks.length > 0);
+  drawPager(list, clocks.length);
+}
+
+// Show the top of a new page.
+export const showTop = () => byId("Clocks").scrollTo(0, 0);
+
+// What the list shows, as text.
+export function rangeText(list) {
+  const { matching, offset } = list;
+  if (matching === 0) return "No clock matches";
+  const last = offset + list.page.clocks.length;
+  if (offset === 0 && last === matching) return `${count(matching)} of ${plural(list.total, "clock")}`;
+  return `${count(offset + 1)} to ${count(last)} of ${plural(matching, "clock")}, the worst first`;
+}
+
+function drawFilter(list) {
+  setVisible(byId("Filter"), list.total > FEW || list.isFiltered);
+  const counts = { [ALL]: Object.values(list.page.counts).reduce((all, one) => all + one, 0), ...list.page.counts };
+  const statuses = Object.keys(counts).filter((status) => status === ALL || status === list.status || counts[status] > 0);
+  if (list.status !== null && !(list.status in counts)) statuses.push(list.status);
+  statuses.sort((a, b) => rank(a) - rank(b));
+  updateChildren(byId("Statuses"), statuses, () => make("button", { type: "button" }), (button, status) => {
+    setText(button, `${status === ALL ? "all" : statusText(status)} ${count(counts[status] ?? 0)}`);
+    setTone(button, status === ALL ? "" : toneOfStatus(status));
+    button.setAttribute("aria-pressed", String(status === (list.status ?? ALL)));
+  });
+}
+
+const rank = (status) => (status === ALL ? -1 : severityOf(status));
+
+function drawPager(list, drawn) {
+  const more = list.page.next !== null;
+  const pages = more || list.offset > 0;
+  setVisible(byId("Pager"), pages || list.isFiltered || drawn === 0);
+  setText(byId("Range"), rangeText(list));
+  setVisible(byId("ListBack"), pages);
+  setVisible(byId("ListNext"), pages);
+  byId("ListBack").disabled = list.offset === 0;
+  byId("ListNext").disabled = !more;
 }
 
 function create(name) {

@@ -45,4 +45,6 @@ export const reasonText = (reason) => withCode(REASONS[reason], reason);
 // The outcome of a report in words, such as "timestamp too far ahead (too_far_ahead)".
 export const outcomeText = (outcome) => withCode(OUTCOMES[outcome], outcome);
 
+export const isStatus = (code) => Object.hasOwn(STATUSES, code);
+
 export const statusText = (status) => STATUSES[status] ?? status;

@@ -161,6 +161,8 @@ RULES: list[tuple[str, str, Handling]] = [
     (r"README\.md", r"clocksvc serve --config clocksvc\.yaml", Follow("serving", ANY_PORT)),
     (r".*", r"clocksvc status checkins-trial", COMPARED),
     (r".*", r"clocksvc status( checkins| CLOCK)?", Run(says="running")),
+    (r".*", r"clocksvc status --status holding,catching_up", Run(says=" clocks: ")),
+    (r".*", r"clocksvc status --(search checkins --all|json)", Run(says="checkins")),
     (r".*", r"clocksvc heartbeat( CLOCK)?", Run(says="checkins")),
     (r".*", r"clocksvc (exclude|include) CLOCK TOPIC:PARTITION --reason \"…\"", Run(says="ingest-checkins:3")),
     (r".*", r"clocksvc (pause|resume) CLOCK --reason (…|\"[^\"]+\")", Run(says="checkins")),

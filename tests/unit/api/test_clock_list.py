@@ -1,6 +1,7 @@
 """`GET /v1/clocks`: pages, filters, orders and the brief form."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -13,7 +14,7 @@ from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Partition
 from tests.faulty.clock_views import ReadsOfStores
-from tests.unit.api.clock_fixture import NOON, TOPIC, ClockFixture, ticks
+from tests.unit.api.clock_fixture import NOON, ROSTER, TOKEN, TOPIC, ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf
 
 SECRET = "secret-0123456789"
@@ -76,9 +77,25 @@ def test_a_cursor_needs_no_clock(fleet: TestClient) -> None:
 
 
 def test_the_worst_clocks_come_first(fleet: TestClient) -> None:
-    """Those that hold, longest first; those that catch up, then the others, both furthest behind first."""
-    assert pages(fleet, order="worst") == ["ebfcdga"]
-    assert pages(fleet, order="worst", limit=2, view="brief") == ["eb", "fc", "dg", "a"]
+    """Those that hold, longest first; those that catch up, furthest behind first; the paused one; then by name."""
+    assert pages(fleet, order="worst") == ["ebfcgad"]
+    assert pages(fleet, order="worst", limit=2, view="brief") == ["eb", "fc", "ga", "d"]
+
+
+def test_what_is_no_all_clear_comes_before_what_is(client_of: ClientOf) -> None:
+    """Schedules that are not sent, a clock without a tick, excluded partitions and rejected reports: all before clocks
+    that are well."""
+    excluded, rejected, unsent = clock("d-excluded"), clock("c-rejected"), ClockFixture("e-unsent", schedules=2)
+    excluded.store.write_roster(TOKEN, replace(ROSTER, excluded=frozenset({Partition(TOPIC, 1)})), 2)
+    rejected.report(NOON, NOON + 7_200)
+    for each in (excluded, rejected, unsent):
+        each.read()
+    client = client_of(
+        clock("a-well", behind_s=100), clock("b-well"), excluded, rejected, unsent, ClockFixture("f-new")
+    )
+
+    assert pages(client, order="worst") == ["efcdab"]
+    assert pages(client, order="worst", limit=1) == ["e", "f", "c", "d", "a", "b"]
 
 
 def test_a_clock_that_does_not_change_is_on_one_page(client_of: ClientOf) -> None:
@@ -119,12 +136,13 @@ def test_only_some_statuses(fleet: TestClient) -> None:
 
 
 def test_search_is_a_part_of_the_name(fleet: TestClient) -> None:
-    """Counts are those of the clocks that match."""
+    """Counts are those of the clocks that match. Names have no capital letters, so a search needs none."""
     answer = fleet.get("/v1/clocks?search=hold&limit=1&order=worst")
 
     assert names(answer) == "e"
     assert sum(answer.json()["counts"].values()) == answer.json()["counts"]["holding"] == 2
     assert names(fleet.get("/v1/clocks?search=nothing")) == ""
+    assert names(fleet.get("/v1/clocks?search=Hold")) == "be"
 
 
 def test_a_token_lists_and_counts_its_own_clocks(client_of: ClientOf) -> None:
@@ -145,14 +163,19 @@ def test_the_brief_form_to_the_letter(fleet: TestClient) -> None:
     assert found["a-running"] == {
         "clock": "a-running",
         "time": "2026-11-22T11:59:00Z",
-        "status": "running",
+        "timestamp_seconds": NOON - 60,
+        "interval_seconds": 60,
         "behind_seconds": 61.0,
+        "due_ticks": None,
+        "status": "running",
         "hold": None,
         "partitions": {"known": 2, "unknown": 0, "excluded": 0, "rejected": 0},
+        "schedules": None,
     }
     assert found["e-holding"]["hold"] == {
         "reason": "leader_stuck",
         "since": "2026-11-22T11:45:00Z",
+        "partitions": [{"topic": TOPIC, "partition": 0}],
         "partition_count": 2,
     }
 

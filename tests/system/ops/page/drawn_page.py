@@ -18,9 +18,10 @@ HOLDS = [
 ANSWER = """async (states) => {
   api.clocks = states;
   poll();
-  for (let turn = 0; turn < 5; turn += 1) await new Promise((done) => setTimeout(done));
+  const name = document.getElementById("ClockName"), shown = () => states.some((one) => one.clock === name.textContent);
+  for (let turn = 0; turn < 5 || (turn < 100 && !shown()); turn += 1) await new Promise((done) => setTimeout(done));
 }"""
-"""Answers the page's next request with these states, and returns when the page has drawn them."""
+"""Answers the page's next requests with these states, and returns when the page has drawn one of them."""
 
 
 @contextmanager

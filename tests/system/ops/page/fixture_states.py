@@ -204,19 +204,37 @@ def past_hold(reason: str, began_s: float, ended_s: float | None) -> dict[str, A
     }
 
 
+_DETAILED = 100
 _API = """
 window.api = %s;
 window.poll = () => {};  // what the page does 5 s after an answer
 {
-  const json = (body) => new Response(JSON.stringify(body), {
+  const json = (body, status = body === undefined ? 404 : 200) => new Response(JSON.stringify(body ?? {}), {
+    status,
     headers: { "Content-Type": "application/json", Date: new Date(api.now_ms).toUTCString() },
   });
+  const brief = ({ hold, slowest, exclusions, pause, topics, group, heartbeats, last_tick, ...rest }) => ({
+    ...rest,
+    hold: hold && { ...hold, partitions: hold.partitions.slice(0, 1), partition_count: hold.partitions.length },
+  });
+  const list = (query) => {
+    const found = api.clocks.filter(({ clock }) => clock.includes(query.get("search") ?? ""));
+    const counts = {};
+    for (const { status } of found) counts[status] = (counts[status] ?? 0) + 1;
+    const matching = found.filter(({ status }) => [null, status].includes(query.get("status")));
+    const [begin, limit] = [Number(query.get("after")), Number(query.get("limit"))];
+    const next = begin + limit < matching.length ? String(begin + limit) : null;
+    return { clocks: matching.slice(begin, begin + limit).map(brief), next, counts };
+  };
   const file = window.fetch.bind(window);
+  window.asked = [];  // the requests to the API, by path and query
   window.fetch = async (path, options) => {
-    const asked = path.split("?")[0].match(/^v1\\/clocks(?:\\/([^/]+)\\/(.+))?$/);
+    const asked = path.split("?")[0].match(/^v1\\/clocks(?:\\/([^/]+)(?:\\/(.+))?)?$/);
     if (asked === null) return file(path, options);
+    window.asked.push(path);
     const [, name, resource] = asked;
-    if (name === undefined) return json({ clocks: api.clocks });
+    if (name === undefined) return json(list(new URLSearchParams(path.split("?")[1])));
+    if (resource === undefined) return json(api.clocks.find((clock) => clock.clock === name));
     if (resource === "ticks/stream") return new Promise(() => {});
     if (resource === "holds") return json(api.holds);
     return json(api[resource][name]);
@@ -234,14 +252,16 @@ window.poll = () => {};  // what the page does 5 s after an answer
 def fixture_script(clocks: Sequence[Mapping[str, Any]], holds: Sequence[Mapping[str, Any]] = ()) -> str:
     """A script that answers the page's requests to the API with these clocks. The stream of ticks has no event.
 
-    `window.api.clocks` is the next answer, and `window.poll()` requests it. `window.pass(ms)` lets time pass.
+    `window.api.clocks` is the next answer, in the service's order, and `window.poll()` requests it. `window.pass(ms)`
+    lets time pass. Only the first clocks have ticks and partitions.
     """
+    first = clocks[:_DETAILED]
     answers = {
         "now_ms": NOW_MS,
         "clocks": clocks,
         "holds": {"holds": holds, "next": None, "kept_since": to_rfc3339(NOW_MS - 7 * 86_400_000)},
-        "ticks": {one["clock"]: {"ticks": _ticks(one), "next": None} for one in clocks},
-        "partitions/brief": {one["clock"]: _compact_page(one) for one in clocks},
+        "ticks": {one["clock"]: {"ticks": _ticks(one), "next": None} for one in first},
+        "partitions/brief": {one["clock"]: _compact_page(one) for one in first},
     }
     return _API % json.dumps(answers)
 

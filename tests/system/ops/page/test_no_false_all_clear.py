@@ -1,15 +1,19 @@
 """The page never shows an old all-clear: not when a replica lags, rejects a request, or has another version."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Browser, Page, Route, expect
 
+from clocksvc.clock.time_format import to_rfc3339
 from tests.system.ops.page.browser import opened
 from tests.system.ops.page.page_clock import PageClock, page_served
 
-STATES = "**/v1/clocks"
+STATES = re.compile(r"/v1/clocks(/[a-z0-9-]+)?(\?[^/]*)?$")
+"""The URLs of the list of clocks and of one clock."""
 
 
 def running_clock() -> PageClock:
@@ -21,13 +25,15 @@ def running_clock() -> PageClock:
 
 
 def change_answers(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the states of all further answers, as if another replica sent them."""
+    """Change the states of all further answers, in the list and of the one clock, as if another replica sent them."""
 
     def answer(route: Route) -> None:
         response = route.fetch()
         body = response.json()
-        for state in body["clocks"]:
+        for state in body.get("clocks", [body]):
             change(state)
+        if "counts" in body:
+            body["counts"] = Counter(state["status"] for state in body["clocks"])
         route.fulfill(response=response, body=json.dumps(body))
 
     page.route(STATES, answer)
@@ -52,10 +58,10 @@ def test_the_hold_of_a_lagging_replica_is_shown(browser: Browser) -> None:
     """A lagging replica's hold is shown, although its older tick is not."""
 
     def lag(state: dict[str, Any]) -> None:
-        before = state["last_tick"]["previous"]
         state["timestamp_seconds"] -= state["interval_seconds"]
-        state["time"] = before
-        state["last_tick"] |= {"time": before, "timestamp_seconds": state["timestamp_seconds"]}
+        state["time"] = before = to_rfc3339(state["timestamp_seconds"] * 1000)
+        if "last_tick" in state:
+            state["last_tick"] |= {"time": before, "timestamp_seconds": state["timestamp_seconds"]}
         state["hold"] = {"reason": "store_unavailable", "since": before, "partitions": [], "detail": "no answer"}
         state["status"] = "holding"
 
