@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -13,6 +13,7 @@ from clocksvc.errors import Unavailable
 from clocksvc.kafka.client import (
     NO_ACLS,
     NO_ANSWER,
+    PAUSE_S,
     ClientLog,
     SlicedDeadline,
     client_settings,
@@ -24,6 +25,13 @@ from clocksvc.redaction import without_password
 
 K = TypeVar("K")
 T = TypeVar("T")
+
+
+class Cluster(NamedTuple):
+    """A cluster's id, and the ids of its brokers: at least one."""
+
+    id: str
+    brokers: tuple[int, ...]
 
 
 class Admin:
@@ -58,11 +66,17 @@ class Admin:
         del self._client
 
     def ask(
-        self, request: Callable[[AdminClient], Mapping[K, "Future[T]"]], deadline: SlicedDeadline
+        self,
+        request: Callable[[AdminClient], Mapping[K, "Future[T]"]],
+        deadline: SlicedDeadline,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> dict[K, "Future[T]"]:
         """Send requests, and block until each has succeeded or failed.
 
         Each request must have a `request_timeout` that ends before the deadline. Then no request stays open.
+
+        Args:
+            meanwhile: called once the requests are sent. It must not raise, nor block beyond the deadline.
 
         Returns:
             The finished futures. Use `error_code` and `result` to evaluate them.
@@ -74,6 +88,7 @@ class Admin:
             self._client.poll(0)
             self._log.last = ""
             futures = dict(request(self._client))
+        meanwhile()
         open_futures = set(futures.values())
         for slice_s in deadline:
             open_futures = wait(open_futures, slice_s).not_done
@@ -100,6 +115,35 @@ class Admin:
             if error_of(raised).code() in NO_ANSWER:
                 raise self._no_answer() from raised
             raise self._unavailable(f"{failure}: {describe_error(raised, acls)}") from raised
+
+    def cluster(self, topic: str | None, deadline: SlicedDeadline) -> Cluster:
+        """Read the cluster's id and brokers, and block until there is an answer.
+
+        The request that librdkafka has for this, describe_cluster, is not used: it aborts the process if a broker that
+        has just started does not know any broker yet.
+
+        Args:
+            topic: the name of a topic, so that the answer does not contain all topics. It need not exist.
+
+        Raises:
+            An error of class `unavailable` if there is no answer at the deadline, or no broker in the answer.
+        """
+        raised: KafkaException | None = None
+        for slice_s in deadline:
+            try:
+                listed = self._client.list_topics(topic, timeout=slice_s)
+            except KafkaException as error:
+                raised = error
+                if error_of(error).code() not in NO_ANSWER:
+                    break
+                self.pause(min(PAUSE_S, slice_s))
+            else:
+                if not listed.brokers:
+                    raise self._unavailable(f"Kafka at {self._servers} does not list its brokers yet")
+                return Cluster(str(listed.cluster_id), tuple(listed.brokers))
+        if raised is None or error_of(raised).code() in NO_ANSWER:
+            raise self._no_answer() from raised
+        raise self._unavailable(f"Kafka does not describe the cluster: {describe_error(raised)}") from raised
 
     def pause(self, seconds: float) -> None:
         """Wait before the next attempt."""

@@ -105,7 +105,13 @@ def _log_error(error: object) -> None:
     _logger.debug("kafka client error", extra={"detail": str(error)})
 
 
-NO_ANSWER = {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
+NO_ANSWER = {
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._DESTROY_BROKER,
+    KafkaError._PARTIAL,
+}
 UNKNOWN_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.TOPIC_EXCEPTION}
 NOT_AUTHORIZED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,

@@ -85,13 +85,10 @@ class KafkaInspector:
 
     def cluster(self) -> ClusterFacts:
         """Return the cluster's id, number of brokers and version."""
-        described = self._result(
-            lambda client: {None: client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)},
-            "Kafka does not describe the cluster",
-        )
-        broker = ConfigResource(ResourceType.BROKER, str(described.nodes[0].id))
+        cluster = self._admin.cluster(None, SlicedDeadline(self._time, REQUEST_TIMEOUT_S))
+        broker = ConfigResource(ResourceType.BROKER, str(cluster.brokers[0]))
         protocol = self._configs([broker]).get(broker.name, {}).get("inter.broker.protocol.version")
-        return ClusterFacts(described.cluster_id, len(described.nodes), protocol)
+        return ClusterFacts(cluster.id, len(cluster.brokers), protocol)
 
     def topic(self, name: str) -> TopicFacts | None:
         """Return the facts about one topic; None if the topic does not exist."""

@@ -97,10 +97,7 @@ class _Requests:
         raise self._topic.unavailable(f"the {self._topic} was created, but brokers do not list it yet")
 
     def _brokers(self) -> int:
-        (future,) = self._admin.ask(
-            lambda client: {None: client.describe_cluster(request_timeout=self._timeout_s)}, self._deadline
-        ).values()
-        return len(self._admin.result(future, "Kafka does not list its brokers").nodes)
+        return len(self._admin.cluster(self._topic.name, self._deadline).brokers)
 
     def _describe(self, operations: str, request: Callable[[AdminClient], Mapping[Any, Any]]) -> Any:
         (future,) = self._admin.ask(request, self._deadline).values()

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaException, TopicCollection, Uuid
@@ -13,7 +14,7 @@ from clocksvc.clock.roster import TopicMetadata
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
-from clocksvc.kafka.admin import Admin, config_values
+from clocksvc.kafka.admin import Admin, Cluster, config_values
 from clocksvc.kafka.client import NO_ANSWER, NOT_AUTHORIZED, UNKNOWN_TOPIC, SlicedDeadline, describe_error, error_code
 from clocksvc.kafka.heartbeats import HeartbeatProducer
 
@@ -42,28 +43,36 @@ class KafkaTopics:
 
     def describe(self, topics: Collection[str]) -> ClusterMetadata:
         wanted = TopicCollection(list(topics))
+        # The cluster is read each time, because the cluster at an address can change. Both requests run in parallel.
+        clusters: list[Cluster | MetadataUnavailable] = []
 
-        def request(client: AdminClient) -> dict[str | None, Future[Any]]:
-            # Both requests run in parallel. The cluster id is read each time, because the cluster at an address can
-            # change.
-            futures: dict[str | None, Future[Any]] = {None: client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)}
-            futures.update(client.describe_topics(wanted, request_timeout=REQUEST_TIMEOUT_S))
-            return futures
+        def read_cluster(admin: Admin) -> None:
+            try:
+                deadline = SlicedDeadline(self._time, REQUEST_TIMEOUT_S)
+                clusters.append(admin.cluster(min(topics, default=None), deadline))
+            except MetadataUnavailable as error:
+                self._forget(admin)
+                clusters.append(error)
 
-        admin, futures = self._ask(request)
-        cluster = admin.result(futures.pop(None), "Kafka does not describe the cluster")
+        admin, futures = self._ask(
+            lambda client: client.describe_topics(wanted, request_timeout=REQUEST_TIMEOUT_S) if topics else {},
+            meanwhile=read_cluster,
+        )
+        (cluster,) = clusters
+        if isinstance(cluster, MetadataUnavailable):
+            raise cluster
         found: dict[str, TopicMetadata] = {}
         failures: dict[str, str] = {}
         for name, future in futures.items():
             raised, code = future.exception(0), error_code(future)
-            if name is None or code in UNKNOWN_TOPIC:
+            if code in UNKNOWN_TOPIC:
                 continue
             if isinstance(raised, KafkaException) and code not in NO_ANSWER:
                 failures[name] = describe_error(raised, {"Topic": f"Describe on topic {name}"})
             else:
                 topic = admin.result(future, f"Kafka does not describe topic {name!r}")
                 found[name] = TopicMetadata(topic_id(topic.topic_id), len(topic.partitions))
-        return ClusterMetadata(cluster.cluster_id, found, failures)
+        return ClusterMetadata(cluster.id, found, failures)
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
         if not topics:
@@ -88,12 +97,17 @@ class KafkaTopics:
             self._admin = None
         self._heartbeats.close()
 
-    def _ask(self, request: Callable[[AdminClient], Mapping[K, "Future[Any]"]]) -> tuple[Admin, dict[K, "Future[Any]"]]:
+    def _ask(
+        self,
+        request: Callable[[AdminClient], Mapping[K, "Future[Any]"]],
+        meanwhile: Callable[[Admin], None] = lambda admin: None,
+    ) -> tuple[Admin, dict[K, "Future[Any]"]]:
         with self._lock:
             if self._admin is None:
                 self._admin = Admin(self._settings, MetadataUnavailable)
             admin = self._admin
-        futures = admin.ask(request, SlicedDeadline(self._time, REQUEST_TIMEOUT_S + _MARGIN_S))
+        deadline = SlicedDeadline(self._time, REQUEST_TIMEOUT_S + _MARGIN_S)
+        futures = admin.ask(request, deadline, partial(meanwhile, admin))
         if any(error_code(future) in NO_ANSWER for future in futures.values()):
             self._forget(admin)
         return admin, futures

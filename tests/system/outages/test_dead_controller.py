@@ -34,18 +34,18 @@ class AdminClient:
         """Nothing to serve."""
         return 0
 
-    def describe_cluster(self, **_: object) -> "Future[Any]":
-        """The cluster, unless the controller is gone."""
-        answer: Future[Any] = Future()
-        if self._cluster.alive or self._number > 1:
-            answer.set_result(type("Cluster", (), {"cluster_id": "one"}))
-        else:
-            answer.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
-        return answer
+    def list_topics(self, *_: object, **__: object) -> Any:
+        """The cluster, which any broker can describe."""
+        return type("Cluster", (), {"cluster_id": "one", "brokers": {1: None}})
 
     def describe_topics(self, *_: object, **__: object) -> dict[str, "Future[Any]"]:
-        """No topics."""
-        return {}
+        """One topic, unless the controller is gone."""
+        answer: Future[Any] = Future()
+        if self._cluster.alive or self._number > 1:
+            answer.set_result(type("Topic", (), {"topic_id": "id", "partitions": [None]}))
+        else:
+            answer.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+        return {"t": answer}
 
 
 def test_a_controller_that_is_gone_costs_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,13 +54,13 @@ def test_a_controller_that_is_gone_costs_one_answer(monkeypatch: pytest.MonkeyPa
     cluster = Cluster()
     monkeypatch.setattr(admin, "AdminClient", cluster.client)
     topics = KafkaTopics({})
-    topics.describe([])
-    topics.describe([])
+    topics.describe(["t"])
+    topics.describe(["t"])
     assert cluster.clients == 1
 
     cluster.alive = False
     with pytest.raises(MetadataUnavailable):
-        topics.describe([])
+        topics.describe(["t"])
 
-    assert topics.describe([]).cluster_id == "one"
+    assert topics.describe(["t"]).cluster_id == "one"
     assert cluster.clients == 2

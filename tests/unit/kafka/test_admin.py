@@ -7,9 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import ConfigResource, ResourceType  # type: ignore[attr-defined]
 
+from clocksvc.clock.roster import TopicMetadata
 from clocksvc.dev.child_server import free_ports
 from clocksvc.errors import (
     CheckpointsUnavailable,
@@ -19,11 +20,14 @@ from clocksvc.errors import (
     Unavailable,
 )
 from clocksvc.interfaces.time import SystemTime
+from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.kafka.admin import Admin, config_values, settings_problems
 from clocksvc.kafka.checkpoints import KafkaCheckpoints
 from clocksvc.kafka.client import SlicedDeadline
 from clocksvc.kafka.tick_log import KafkaTickLog
 from clocksvc.kafka.topics import KafkaTopics
+from tests.unit.kafka.restarting_broker import restarting_broker
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.core
 
@@ -60,11 +64,14 @@ def test_without_an_answer_the_address_and_the_reason_are_named(
     begun = time.monotonic()
     with Admin(nowhere, unavailable) as admin:
         futures = admin.ask(
-            lambda client: {None: client.describe_cluster(request_timeout=1.0)}, SlicedDeadline(SystemTime(), 2.0)
+            lambda client: client.describe_topics(TopicCollection(["t"]), request_timeout=1.0),
+            SlicedDeadline(SystemTime(), 2.0),
         )
         address = nowhere["bootstrap.servers"]
         with pytest.raises(unavailable, match=rf"does not answer at {address}: .*refused") as raised:
-            admin.result(futures[None], "Kafka does not describe the cluster")
+            admin.result(futures["t"], "Kafka does not describe the topic")
+        with pytest.raises(unavailable, match=rf"does not answer at {address}: .*refused"):
+            admin.cluster(None, SlicedDeadline(SystemTime(), 0.2))
 
     assert type(raised.value) is unavailable
     assert time.monotonic() - begun < 2.5
@@ -100,6 +107,23 @@ def test_kafkas_error_is_translated_with_the_missing_permission(nowhere: dict[st
     assert str(raised.value) == (
         "Kafka does not describe it: Broker: Topic authorization failed: the Kafka user lacks Describe on topic t"
     )
+
+
+def test_a_broker_that_has_just_restarted_does_not_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers name no broker for a while. librdkafka's own request for the cluster then aborts the process."""
+    monkeypatch.setattr("clocksvc.kafka.topics.REQUEST_TIMEOUT_S", 0.5)
+    with restarting_broker() as broker:
+        topics = KafkaTopics({"bootstrap.servers": broker.address})
+        before = topics.describe(["t"])
+        broker.lists_itself = False
+        for wanted in (["t"], []):
+            with pytest.raises(MetadataUnavailable, match=r"does not list its brokers yet|does not answer"):
+                topics.describe(wanted)
+        broker.lists_itself = True
+        again = eventually(lambda: topics.describe(["t"]))
+        topics.close()
+
+    assert before == again == ClusterMetadata("a-cluster", {"t": TopicMetadata("", 1)})
 
 
 def test_settings_that_a_broker_does_not_list_are_absent() -> None:
