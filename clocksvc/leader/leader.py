@@ -161,6 +161,7 @@ class Leader:
         ticklog.ensure_topic(keep_alive)
         store = KnownStore(self._lease.read_mark(), self._lease.seen_stores)
         check_owner(self._parts, store, keep_alive)  # before the fence, which would disturb another installation
+        keep_alive()  # after an error of the store, another process may lead by now, and would be fenced
         ticklog.fence(keep_alive)
         self._term = begin_term(self._parts, token, store, self._troubles, self._snapshots, keep_alive)
         self._restoration = Restoration()

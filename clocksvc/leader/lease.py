@@ -74,7 +74,7 @@ class Lease:
         self._not_before = self._unready_until = float("-inf")
         self._failed_terms = 0
         self._was_lost = False
-        self._store_was_away = False
+        self._store_lost_at = float("-inf")
         self.token: str | None = None
         self.seen_stores: set[str] = set()
 
@@ -92,22 +92,21 @@ class Lease:
             return None
         reading = self._read()
         if reading.holder is not None:
-            self._free_since, self._was_lost, self._store_was_away = None, False, False
+            self._free_since, self._was_lost = None, False
             return None
         if self._free_since is None:
             self._free_since = now
+        # Leases and announcements can have expired because no replica reached the store.
+        was_away = now - self._store_lost_at < ANNOUNCEMENTS_COMPLETE_AFTER_MS / 1000
         since_ms = reading.announcements_complete_since_ms
         complete = since_ms is not None and reading.now_ms - since_ms >= ANNOUNCEMENTS_COMPLETE_AFTER_MS
-        # If this process could not reach the store either, the lease may have expired for this reason.
-        expired_holder = None if self._store_was_away else reading.expired_holder
-        if expired_holder is None and not complete:
-            # The store has lost everything, it was away for long, or it is new. The leader before the loss acquires the
-            # lease at once.
+        if was_away or (reading.expired_holder is None and not complete):
+            # Also after the store has lost everything, and in a new one. The last leader acquires the lease at once.
             if not self._was_lost:
                 self._free_since = now
                 return None
         elif now - self._free_since < claim_delay_s(
-            self._parts.log, self.replica, reading.announcements, expired_holder
+            self._parts.log, self.replica, reading.announcements, reading.expired_holder
         ):
             return None
         return self._acquire()
@@ -161,11 +160,11 @@ class Lease:
     def lose_store(self) -> None:
         """Note that the store does not answer this process.
 
-        The process is not ready, so it gets no log before it has reached the store for some time. If the lease expires
-        meanwhile, its holder is not at fault.
+        The time for which it is ready begins again. If it has led, it can acquire the lease again at once. If not, it
+        waits until all live replicas have announced themselves again.
         """
         self._ready_since, self._announced_at = None, float("-inf")
-        self._store_was_away = True
+        self._store_lost_at = self._parts.time.monotonic()
 
     def announce(self) -> None:
         """Announce this replica, if the next announcement is due or if its readiness has changed."""
@@ -187,7 +186,7 @@ class Lease:
 
     def record_progress(self) -> None:
         """Record that a round is complete. This is the only definition of progress."""
-        self._working_since, self._failed_terms, self._store_was_away = None, 0, False
+        self._working_since, self._failed_terms = None, 0
         if self._ready_since is None:
             self._ready_since = self._parts.time.monotonic()
 

@@ -68,7 +68,7 @@ def redis_flaps(fleet: Fleet) -> None:
     with fleet.phase(f"{victim}: Redis away three times", LEASE_LOST_S):
         for _ in range(3):
             proxy.cut()
-            fleet.until_led(victim)
+            fleet.pause(5.0)
             proxy.heal()
             fleet.pause(6.0)
     _settle(fleet, f"{victim}: Redis stays")

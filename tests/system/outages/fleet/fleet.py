@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from clocksvc.dev.valkey_server import ValkeyServer
-from tests.system.evidence import LOGS
+from tests.system.evidence import LOGS, read_all_ticks
 from tests.system.installation import Installation, create_topic, wall_ms
 from tests.system.outages.fleet.leaders import LeaderWatch, shares
 from tests.system.outages.fleet.load import PARTITIONS, Load
@@ -87,6 +87,7 @@ class Fleet:
             self._stack.enter_context(self.watch)
             self._stack.enter_context(self.load)
             self.until_led()
+            eventually(self._all_tick, within=_LED_WITHIN_S, what="each clock to have a tick")
             self._stack = self._stack.pop_all()
         return self
 
@@ -178,6 +179,9 @@ class Fleet:
         before, began_ms = self.shares(), wall_ms()
         yield
         self.phases.append(Phase(name, limit_s, began_ms, wall_ms(), before, self.shares(), still))
+
+    def _all_tick(self) -> bool:
+        return self.clocks.keys() <= read_all_ticks(self.kafka.bootstrap, self.installation.tick_log).keys()
 
     def _name(self, replica: str) -> str:
         """A replica's name, from `HOST:PID ID`."""
