@@ -113,7 +113,7 @@ class AsyncClock:
 
     async def newest(self, limit: int) -> list[Tick]:
         """Like `TickFeed.newest`, but does not block the event loop."""
-        if self.feed.last is not None:
+        if self.feed.has_in_memory(limit):
             return self.feed.newest(limit)
         return await self.run_blocking(lambda: self.feed.newest(limit))
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from clocksvc.clock.tick import Tick
 from clocksvc.errors import StoreUnavailable
 from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.progress import Snapshot
@@ -31,14 +32,16 @@ class ClockReading:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamEnd:
-    """The end of a clock's tick stream.
+class StreamTail:
+    """The end of a clock's tick stream, and the ticks before it.
 
     Attributes:
+        ticks: ascending, as `tails` says.
         last_ms: the time of the newest tick; None if the stream is empty.
         base_ms, written, restoring: as in StreamBounds.
     """
 
+    ticks: tuple[Tick, ...]
     last_ms: int | None
     base_ms: int | None
     written: bool
@@ -56,5 +59,10 @@ class ClockReads(Protocol):
     def read(self, clocks: Collection[str]) -> Mapping[str, ClockReading | StoreUnavailable]:
         """Return the state of these clocks."""
 
-    def ends(self, clocks: Collection[str]) -> Mapping[str, StreamEnd | StoreUnavailable]:
-        """Return the ends of the tick streams of these clocks."""
+    def tails(self, after_ms: Mapping[str, int | None], limit: int) -> Mapping[str, StreamTail | StoreUnavailable]:
+        """Return the tails of the tick streams of some clocks.
+
+        Args:
+            after_ms: by clock. The tail has the oldest ticks after this time; with None, the newest ticks.
+            limit: the maximum number of ticks of each clock.
+        """

@@ -36,6 +36,11 @@ class StreamBounds:
     restoring: bool
 
     @property
+    def last_ms(self) -> int | None:
+        """The time of the newest tick; None if the stream is empty."""
+        return None if self.last is None else self.last.at_ms
+
+    @property
     def end_ms(self) -> int | None:
         """The time that must be `previous` in the next tick."""
         return self.base_ms if self.last is None else self.last.at_ms

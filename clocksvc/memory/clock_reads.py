@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from clocksvc.clock.logs import group_by_log
 from clocksvc.errors import StoreUnavailable
-from clocksvc.interfaces.clock_reads import ClockReading, StreamEnd
+from clocksvc.interfaces.clock_reads import ClockReading, StreamTail
 from clocksvc.memory.store_access import StoreAccess, StoreContent
 
 T = TypeVar("T")
@@ -29,13 +29,15 @@ class MemoryClockReads:
 
         return self._read(clocks, reading)
 
-    def ends(self, clocks: Collection[str]) -> Mapping[str, StreamEnd | StoreUnavailable]:
-        def end(content: StoreContent, clock: str) -> StreamEnd:
-            bounds = content.clock(clock).bounds()
-            last_ms = None if bounds.last is None else bounds.last.at_ms
-            return StreamEnd(last_ms, bounds.base_ms, bounds.written, bounds.restoring)
+    def tails(self, after_ms: Mapping[str, int | None], limit: int) -> Mapping[str, StreamTail | StoreUnavailable]:
+        def tail(content: StoreContent, clock: str) -> StreamTail:
+            stored, after = content.clock(clock), after_ms[clock]
+            newest = stored.ticks[max(0, len(stored.ticks) - limit) :]
+            ticks = newest if after is None else [tick for tick in stored.ticks if tick.at_ms > after][:limit]
+            bounds = stored.bounds()
+            return StreamTail(tuple(ticks), stored.last_tick_ms(), bounds.base_ms, bounds.written, bounds.restoring)
 
-        return self._read(clocks, end)
+        return self._read(after_ms, tail)
 
     def _read(self, clocks: Collection[str], read: Callable[[StoreContent, str], T]) -> dict[str, T | StoreUnavailable]:
         found: dict[str, T | StoreUnavailable] = {}

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from clocksvc.clock.logs import LOGS, group_by_log
 from clocksvc.errors import StoreUnavailable
-from clocksvc.interfaces.clock_reads import ClockReading, StreamEnd
+from clocksvc.interfaces.clock_reads import ClockReading, StreamTail
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.redis import encoding as wire
 from clocksvc.redis import scripts
@@ -34,25 +34,30 @@ class RedisClockReads:
 
     def read(self, clocks: Collection[str]) -> Mapping[str, ClockReading | StoreUnavailable]:
         def call(part: _Part) -> dict[str, ClockReading | StoreUnavailable]:
-            return self._call(scripts.READ_CLOCKS, (SLOWEST, *part[1]), part, _read_clock)
+            return self._call(scripts.READ_CLOCKS, (SLOWEST, *part[1]), part, lambda _, item: _read_clock(item))
 
         return self._read(clocks, call)
 
-    def ends(self, clocks: Collection[str]) -> Mapping[str, StreamEnd | StoreUnavailable]:
-        def call(part: _Part) -> dict[str, StreamEnd | StoreUnavailable]:
-            return self._call(scripts.READ_ENDS, (), part, wire.read_stream_end)
+    def tails(self, after_ms: Mapping[str, int | None], limit: int) -> Mapping[str, StreamTail | StoreUnavailable]:
+        def call(part: _Part) -> dict[str, StreamTail | StoreUnavailable]:
+            after = ("" if (cursor := after_ms[name]) is None else wire.after_id(cursor) for name in part[1])
+            return self._call(
+                scripts.READ_TAILS,
+                (limit, *after),
+                part,
+                lambda name, item: wire.read_stream_tail(name, after_ms[name], item),
+            )
 
-        return self._read(clocks, call)
+        return self._read(after_ms, call)
 
     def _call(
-        self, script: Script, arguments: Sequence[Argument], part: _Part, decode: Callable[[Any], T]
+        self, script: Script, arguments: Sequence[Argument], part: _Part, decode: Callable[[str, Any], T]
     ) -> dict[str, T | StoreUnavailable]:
         """Read the clocks of one call. Raises StoreUnavailable."""
         log, names = part
         with translated(), self._connection.calling() as redis:
             found = Scripts(self._prefix, log).call(redis, script, arguments, names)
-        items = zip(names, found, strict=True)
-        return {name: error_in_result(item) if isinstance(item, str) else decode(item) for name, item in items}
+        return {name: _decoded(name, item, decode) for name, item in zip(names, found, strict=True)}
 
     def _read(
         self, clocks: Collection[str], call: Callable[[_Part], dict[str, T | StoreUnavailable]]
@@ -86,6 +91,16 @@ class RedisClockReads:
                 found.append(dict.fromkeys(part[1], error))
                 hangs = error if self._monotonic() - began >= RESPONSE_TIMEOUT_S else None
         return found
+
+
+def _decoded(clock: str, item: Any, decode: Callable[[str, Any], T]) -> T | StoreUnavailable:
+    """Decode the item of one clock. What another program has written concerns this clock alone."""
+    if isinstance(item, str):
+        return error_in_result(item)
+    try:
+        return decode(clock, item)
+    except (LookupError, TypeError, ValueError) as error:
+        return error_in_result(f"WRONGTYPE {error!r}")
 
 
 def _or_error(call: Callable[[_Part], dict[str, T | StoreUnavailable]], part: _Part) -> dict[str, T | StoreUnavailable]:

@@ -20,7 +20,7 @@ from clocksvc.clock.request import (
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
-from clocksvc.interfaces.clock_reads import StreamEnd
+from clocksvc.interfaces.clock_reads import StreamTail
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import (
     HoldHistory,
@@ -256,9 +256,9 @@ def tick_arguments(ticks: Sequence[Tick]) -> Iterator[Argument]:
 def read_bounds(clock: str, answer: Sequence[Any]) -> StreamBounds:
     """Decode the result of bounds.lua."""
     first, last, base_ms, stream, restoring = answer
-    newest = _read_entry(clock, last)
+    newest = _read_entry(clock, last) if last else None
     return StreamBounds(
-        first=_read_entry(clock, first),
+        first=_read_entry(clock, first) if first else None,
         last=newest,
         base_ms=optional_time(base_ms),
         written=bool(stream) or newest is not None,
@@ -266,10 +266,12 @@ def read_bounds(clock: str, answer: Sequence[Any]) -> StreamBounds:
     )
 
 
-def read_stream_end(item: Sequence[str]) -> StreamEnd:
-    """Decode one item of the result of read_ends.lua."""
-    last_ms, base_ms, stream, restoring = item
-    return StreamEnd(
+def read_stream_tail(clock: str, after_ms: int | None, item: Sequence[Any]) -> StreamTail:
+    """Decode one item of the result of read_tails.lua."""
+    entries, last_ms, base_ms, stream, restoring = item
+    ticks = [_read_entry(clock, entry) for entry in entries]
+    return StreamTail(
+        ticks=tuple(reversed(ticks) if after_ms is None else ticks),
         last_ms=optional_time(last_ms),
         base_ms=optional_time(base_ms),
         written=bool(stream) or last_ms != "",
@@ -277,9 +279,7 @@ def read_stream_end(item: Sequence[str]) -> StreamEnd:
     )
 
 
-def _read_entry(clock: str, entry: Sequence[Any]) -> Tick | None:
-    if not entry:
-        return None
+def _read_entry(clock: str, entry: Sequence[Any]) -> Tick:
     entry_id, fields = entry
     return _read_tick(clock, entry_id, dict(zip(fields[::2], fields[1::2], strict=True)))
 

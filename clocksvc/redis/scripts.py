@@ -151,7 +151,7 @@ READ_CLOCKS = Script(
     each=(*_OF_A_SNAPSHOT, "counters", "dispatchers", "schedulers", "partition-leases"),
     uses=("clock", "partition_lines", "clock_snapshot", "clock_counters", "live_schedulers", "guarded"),
 )
-READ_ENDS = Script("read_ends", (), each=("ticks", "state"), uses=("clock", "guarded"))
+READ_TAILS = Script("read_tails", (), each=("ticks", "state"), uses=("clock", "guarded"))
 PARTITIONS = Script(
     "partitions", ("state", "roster", "excluded", "reported", "rejected"), uses=("clock", "partition_lines")
 )
@@ -193,7 +193,7 @@ ALL = (
     READ_REQUEST_RESULT,
     SNAPSHOT,
     READ_CLOCKS,
-    READ_ENDS,
+    READ_TAILS,
     PARTITIONS,
     LAGGING_PARTITIONS,
     COUNT_HEARTBEATS,

@@ -42,7 +42,7 @@ from clocksvc.service.clock_views import ClockViews
 from clocksvc.service.kafka_probe import KafkaProbe
 from clocksvc.service.notice_follower import NoticeFollower
 from clocksvc.service.schedules_state import SchedulesView
-from clocksvc.service.tick_feed import TickFeed
+from clocksvc.service.tick_feed import BUFFER_BYTES, TickFeed
 from clocksvc.settings import Settings
 
 if TYPE_CHECKING:
@@ -299,11 +299,11 @@ class Service:
         self._topics = open_topics(settings)
         self._stores = {name: open_store(settings, spec) for name, spec in specs.items()}
         self._leaders = _Leaders(settings, specs, self._topics, observer)
-        feeds = {name: TickFeed(name, store, time) for name, store in self._stores.items()}
-        self._follower = NoticeFollower(feeds.values(), open_store_server(settings).notices(specs), time)
+        server, share = open_store_server(settings), BUFFER_BYTES // max(1, len(specs))
+        feeds = {name: TickFeed(name, store, time, buffer_bytes=share) for name, store in self._stores.items()}
+        self._follower = NoticeFollower(feeds.values(), server.notices(specs), server.clock_reads(), time)
         schedules = {
-            name: SchedulesView(one, open_store_server(settings).schedulers(name))
-            for name, one in settings.schedules_specs().items()
+            name: SchedulesView(one, server.schedulers(name)) for name, one in settings.schedules_specs().items()
         }
         views = {
             name: ClockView(
@@ -316,7 +316,7 @@ class Service:
             )
             for name, spec in specs.items()
         }
-        self.views = ClockViews(views, open_store_server(settings).clock_reads())
+        self.views = ClockViews(views, server.clock_reads())
 
     def start(self) -> None:
         """Start all leaders and feeds. Returns at once."""

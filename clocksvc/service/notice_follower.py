@@ -1,41 +1,51 @@
-"""Follows the notices of all clocks in one thread, and steps the feeds of the clocks that have new ticks.
+"""Follows the notices of all clocks in one thread, and shows the new ticks in the feeds.
 
-Notices are hints. If some may have been missed, all feeds are stepped; and each feed is stepped at least every 5 s.
+Notices are hints. If some may have been missed, the streams of all clocks are read; and each stream is read at least
+every 5 s. The streams of a log are read together, with one call of the store.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from clocksvc.clock.logs import log_of
+from clocksvc.clock.logs import group_by_log, log_of
 from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.clock_reads import ClockReads, StreamTail
 from clocksvc.interfaces.notices import NoticeReader
 from clocksvc.interfaces.time import Time
 from clocksvc.runtime.backoff import FEED, Backoff
 from clocksvc.runtime.worker_thread import WorkerThread
-from clocksvc.service.tick_feed import READ_EVERY_S, TickFeed
+from clocksvc.service.tick_feed import READ_EVERY_S, RETRY_EVERY_S, TickFeed
 
 logger = logging.getLogger("clocksvc.feed")
 
 MAX_WAIT_S = 1.0
 """The longest time that one read of the notices blocks, and therefore the time that `stop` takes if the store answers.
 """
-_MAX_OVERDUE = 50
-"""How many feeds without a notice are stepped between two reads of the notices, so that clocks with new ticks do not
-wait for all others."""
+_MAX_STEPS = 50
+"""How many feeds are stepped between two reads of the notices, so that clocks with new ticks do not wait for all
+others."""
+_TICKS_OF_ALL = 20_000
+_MAX_TICKS, _MIN_TICKS = 1_000, 10
+"""The limits of how many ticks of each clock a call reads. With more clocks, a call reads fewer of each."""
 
 
 class NoticeFollower:
-    """Steps the feeds of one process.
+    """Keeps the feeds of one process up to date.
 
     Args:
         notices: follows the notices of the feeds' clocks. It is closed when the thread ends.
+        reads: reads the streams of many clocks. A feed whose stream needs more than that is stepped alone.
     """
 
-    def __init__(self, feeds: Iterable[TickFeed], notices: NoticeReader, time: Time) -> None:
+    def __init__(self, feeds: Iterable[TickFeed], notices: NoticeReader, reads: ClockReads, time: Time) -> None:
         self._feeds = {feed.clock: feed for feed in feeds}
         self._notices = notices
+        self._reads = reads
         self._time = time
-        self._due_at = dict.fromkeys(self._feeds, float("-inf"))
+        self._logs = group_by_log(self._feeds)
+        self._due_at = dict.fromkeys(self._logs, float("-inf"))
+        self._to_step: dict[str, None] = {}  # clocks whose feeds must be stepped, in order
+        self._limit = max(_MIN_TICKS, min(_MAX_TICKS, _TICKS_OF_ALL // max(1, len(self._feeds))))
         self._backoff = Backoff(FEED)
         self._stopping = False
         self._thread = WorkerThread(
@@ -56,37 +66,78 @@ class NoticeFollower:
         return self._thread.join(timeout_s)
 
     def step(self, timeout_s: float = MAX_WAIT_S) -> bool:
-        """Step the feeds of noticed clocks and the feeds that are due. Blocks for at most `timeout_s` without notices.
+        """Read the streams of noticed clocks, and of the logs that are due. Blocks for at most `timeout_s` without
+        notices.
 
         Returns:
             False if the store did not answer for one of them.
         """
-        answered, noticed = self._read(timeout_s)
-        failed = set[int]()
-        for feed in [*noticed, *self._overdue(noticed)]:
-            if self._stopping:
-                break
-            # The clocks of a log are on one server. If it hangs, each attempt takes as long as the store's timeout.
-            if log_of(feed.clock) in failed:
-                feed.mark_failed()
-            elif not self._step_feed(feed):
-                failed.add(log_of(feed.clock))
+        answered, noticed = self._read_notices(timeout_s)
+        now = self._time.monotonic()
+        due = [log for log, due_at in self._due_at.items() if due_at <= now or noticed is None]
+        for number, log in enumerate(due, start=1):
+            # After a read of several logs, each has a time of its own, so that later reads are short.
+            self._due_at[log] = now + READ_EVERY_S * number / len(due)
+        failed = self._read_streams(noticed or (), due)
+        failed |= self._step_feeds(failed)
+        for log in failed:
+            self._read_soon(log)
         return answered and not failed
 
-    def _read(self, timeout_s: float) -> tuple[bool, list[TickFeed]]:
-        next_due_s = min(self._due_at.values(), default=float("inf")) - self._time.monotonic()
+    def _read_notices(self, timeout_s: float) -> tuple[bool, Collection[str] | None]:
+        """Return whether the store answered, and the noticed clocks; None if some notices may have been missed."""
+        due_s = min(self._due_at.values(), default=float("inf")) - self._time.monotonic()
         try:
-            noticed = self._notices.read(max(0.0, min(timeout_s, next_due_s)))
+            return True, self._notices.read(0.0 if self._to_step else max(0.0, min(timeout_s, due_s)))
         except StoreUnavailable:
-            return False, list(self._feeds.values())
-        if noticed is None:
-            return True, list(self._feeds.values())
-        return True, [self._feeds[clock] for clock in dict.fromkeys(noticed) if clock in self._feeds]
+            return False, None
 
-    def _overdue(self, noticed: Iterable[TickFeed]) -> list[TickFeed]:
-        now, others = self._time.monotonic(), self._due_at.keys() - {feed.clock for feed in noticed}
-        overdue = sorted((clock for clock in others if self._due_at[clock] <= now), key=self._due_at.__getitem__)
-        return [self._feeds[clock] for clock in overdue[:_MAX_OVERDUE]]
+    def _read_streams(self, noticed: Iterable[str], due: Iterable[int]) -> set[int]:
+        """Read the streams of the noticed clocks and of all clocks of the logs that are due.
+
+        Returns:
+            The logs for which the store did not answer.
+        """
+        clocks = dict.fromkeys(clock for clock in noticed if clock in self._feeds)
+        first, failed = set(clocks), set[int]()
+        clocks |= dict.fromkeys(clock for log in due for clock in self._logs[log])
+        tails = (
+            self._reads.tails({clock: self._feeds[clock].cursor_ms for clock in clocks}, self._limit) if clocks else {}
+        )
+        to_step: dict[str, None] = {}
+        for log, names in group_by_log(clocks).items():
+            if all(isinstance(tails[name], StoreUnavailable) for name in names):
+                failed.add(log)
+                for name in names:
+                    self._feeds[name].mark_failed()
+                continue
+            to_step |= dict.fromkeys(name for name in names if not self._accept(self._feeds[name], tails[name]))
+        before = {clock: None for clock in to_step if clock in first}
+        self._to_step = before | self._to_step | to_step
+        return failed
+
+    def _accept(self, feed: TickFeed, tail: StreamTail | StoreUnavailable) -> bool:
+        """Show a stream's tail. False if the feed must be stepped."""
+        if isinstance(tail, StoreUnavailable) or not feed.accept(tail, self._limit):
+            return False
+        if feed.rebuilding:
+            self._read_soon(log_of(feed.clock))
+        return True
+
+    def _step_feeds(self, failed: Collection[int]) -> set[int]:
+        """Step some of the feeds that need it. Returns the logs for which the store did not answer."""
+        found = set[int]()
+        for clock in [*self._to_step][:_MAX_STEPS]:
+            if self._stopping:
+                break
+            del self._to_step[clock]
+            feed, log = self._feeds[clock], log_of(clock)
+            # The clocks of a log are on one server. If it hangs, each attempt takes as long as the store's timeout.
+            if log in failed or log in found:
+                feed.mark_failed()
+            elif not self._step_feed(feed):
+                found.add(log)
+        return found
 
     def _step_feed(self, feed: TickFeed) -> bool:
         try:
@@ -95,10 +146,15 @@ class NoticeFollower:
             # One clock's unreadable stream must not stop the other clocks.
             logger.exception("unexpected error, the feed is read again", extra={"clock": feed.clock})
             feed.mark_failed()
-            self._due_at[feed.clock] = self._time.monotonic() + READ_EVERY_S
             return True
-        self._due_at[feed.clock] = self._time.monotonic() + wait_s
+        if wait_s <= 0:
+            self._to_step[feed.clock] = None
+        elif wait_s < READ_EVERY_S:
+            self._read_soon(log_of(feed.clock))
         return feed.store_ok
+
+    def _read_soon(self, log: int) -> None:
+        self._due_at[log] = min(self._due_at[log], self._time.monotonic() + RETRY_EVERY_S)
 
     def _step_and_back_off(self) -> float:
         if self.step():

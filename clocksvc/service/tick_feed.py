@@ -10,13 +10,16 @@ from typing import NamedTuple
 
 from clocksvc.clock.tick import Tick, cursor_too_old, first_chain_break
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable, Unavailable
+from clocksvc.interfaces.clock_reads import StreamTail
 from clocksvc.interfaces.tick_stream import StreamBounds, TickStream
 from clocksvc.interfaces.time import Time
-from clocksvc.service.tick_buffer import TickBuffer
+from clocksvc.service.tick_buffer import TickBuffer, size_of
 
 logger = logging.getLogger("clocksvc.feed")
 
 BUFFER_SIZE = 2_000
+BUFFER_BYTES = 64 * 2**20
+"""The memory of the ticks of all clocks of a process. Each clock has the same share."""
 READ_EVERY_S = 5.0
 """The longest time between two steps of a feed. Notices are hints, so a feed does not rely on them."""
 RETRY_EVERY_S = 1.0
@@ -51,15 +54,25 @@ class TickFeed:
             if there is no such time, or if this feed has not followed the clock since before its first tick.
 
     Args:
-        buffer_size: the largest number of ticks in memory. The newest ticks are kept.
+        buffer_size, buffer_bytes: the largest number of ticks in memory, and about how many bytes they need at most.
+            The newest ticks are kept, at least one.
     """
 
-    def __init__(self, clock: str, stream: TickStream, time: Time, *, buffer_size: int = BUFFER_SIZE) -> None:
+    def __init__(
+        self,
+        clock: str,
+        stream: TickStream,
+        time: Time,
+        *,
+        buffer_size: int = BUFFER_SIZE,
+        buffer_bytes: int = BUFFER_BYTES,
+    ) -> None:
         self.clock = clock
         self._stream = stream
         self._time = time
         self._buffer_size = buffer_size
-        self._buffer = TickBuffer(buffer_size)
+        self._buffer_bytes = buffer_bytes
+        self._buffer = TickBuffer(buffer_size, buffer_bytes)
         self._subscribers: list[Callable[[], None]] = []
         self._stepped_at: float | None = None
         self._empty_stream_confirmed = False
@@ -81,16 +94,30 @@ class TickFeed:
         return self._stepped_at is not None and self._time.monotonic() - self._stepped_at > STALLED_AFTER_S
 
     def newest(self, limit: int) -> list[Tick]:
-        """Return the newest shown ticks that are in memory, at most `limit`, ascending.
+        """Return the newest shown ticks, at most `limit`, ascending.
 
-        Blocks for a read of the store if there is no tick in memory; otherwise does not block.
+        Blocks for a read of the store if fewer are in memory. If the store then does not answer, or does not continue
+        the ticks in memory, these are returned alone.
 
         Raises:
             StoreUnavailable: the store has not answered yet.
             Rebuilding: the stream in the store may be incomplete, so it is unknown whether the clock has a tick.
         """
         self._require_history()
-        return self._buffer.newest(limit)
+        in_memory = self._buffer.newest(limit)
+        if not in_memory or self.has_in_memory(limit):
+            return in_memory
+        try:
+            stored = self._stream.newest_ticks(limit)
+        except Unavailable:
+            return in_memory
+        older = [tick for tick in stored if tick.at_ms < in_memory[0].at_ms]
+        found = [*older, *in_memory][-limit:]
+        return found if first_chain_break(found[0].previous_ms, found) is None else in_memory
+
+    def has_in_memory(self, limit: int) -> bool:
+        """True if the newest ticks, at most `limit`, are in memory, so that `newest` does not block."""
+        return self._buffer.has_newest(limit)
 
     def in_memory_after(self, cursor_ms: int, limit: int) -> list[Tick] | None:
         """Like `ticks_after`, but only from memory and without blocking; None if a required tick is not in memory."""
@@ -159,6 +186,29 @@ class TickFeed:
             return 0.0
         return READ_EVERY_S if self.store_ok and not self.rebuilding else RETRY_EVERY_S
 
+    @property
+    def cursor_ms(self) -> int | None:
+        """The cursor for the `tail` of `accept`: the time of the last shown tick."""
+        last = self._buffer.last()
+        return None if last is None else last.at_ms
+
+    def accept(self, tail: StreamTail, limit: int) -> bool:
+        """Show the ticks of a tail that was read after `cursor_ms`, at most `limit` ticks. Does not block.
+
+        Only the thread that calls `step` may call this.
+
+        Returns:
+            True if the feed has shown the whole stream. False if `step` must read it: there may be more ticks, or the
+            stream does not continue the shown ticks.
+        """
+        before, last = self._shown(), self._buffer.last()
+        self._stepped_at = self._time.monotonic()
+        complete = self._begin_with(tail) if last is None else self._continue_with(last, tail, limit)
+        if complete:
+            self.store_ok = self.ready = True
+        self._report_change(before)
+        return complete
+
     def mark_failed(self) -> None:
         """Record that the store was not read. Only the thread that calls `step` may call this."""
         before = self._shown()
@@ -167,18 +217,44 @@ class TickFeed:
 
     def _begin(self) -> None:
         bounds = self._stream.bounds()
-        if bounds.last is not None:
-            history = self._stream.newest_ticks(self._buffer_size)
-            if not history or first_chain_break(history[0].previous_ms, history) is not None:
-                self.rebuilding = True
-                return
-            self.beginning_ms = history[0].previous_ms if self._empty_stream_confirmed else None
-            self._buffer.extend(history)
+        if bounds.last is None:
+            self._show_empty(bounds)
+        elif not self._show_history(self._stream.newest_ticks(self._history_size(bounds.last))):
+            self.rebuilding = True
+
+    def _begin_with(self, tail: StreamTail) -> bool:
+        if tail.last_ms is None:
+            self._show_empty(tail)
+            return True
+        return self._show_history(tail.ticks)
+
+    def _show_empty(self, end: StreamBounds | StreamTail) -> None:
+        self._empty_stream_confirmed = end.written and not end.restoring
+        self.beginning_ms = end.base_ms if self._empty_stream_confirmed else None
+        self.rebuilding = end.restoring
+
+    def _show_history(self, history: Sequence[Tick]) -> bool:
+        """Show the first ticks. False if they are not a chain."""
+        if not history or first_chain_break(history[0].previous_ms, history) is not None:
+            return False
+        self.beginning_ms = history[0].previous_ms if self._empty_stream_confirmed else None
+        self._buffer.extend(history)
+        self.rebuilding = False
+        return True
+
+    def _history_size(self, last: Tick) -> int:
+        """Return how many of the newest ticks fit into the memory, if they are like the last one."""
+        return max(1, min(self._buffer_size, self._buffer_bytes // size_of(last)))
+
+    def _continue_with(self, last: Tick, tail: StreamTail, limit: int) -> bool:
+        if tail.ticks and first_chain_break(last.at_ms, tail.ticks) is None:
+            self._buffer.extend(tail.ticks)
             self.rebuilding = False
-            return
-        self._empty_stream_confirmed = bounds.written and not bounds.restoring
-        self.beginning_ms = bounds.base_ms if self._empty_stream_confirmed else None
-        self.rebuilding = bounds.restoring
+            return len(tail.ticks) < limit
+        if tail.ticks and (not tail.restoring or tail.ticks[0].previous_ms == last.at_ms):
+            return False
+        self._compare(last, tail, tail.ticks)
+        return True
 
     def _follow(self, last: Tick) -> bool:
         """Show the ticks that continue the shown ones. Return False if there may be more."""
@@ -196,24 +272,24 @@ class TickFeed:
             last = continuing[-1]
         return False
 
-    def _compare(self, last: Tick, bounds: StreamBounds, ticks: Sequence[Tick]) -> None:
-        """Compare the stream with the last shown tick. `ticks` was read before `bounds`, and does not continue it."""
-        if not bounds.written or bounds.end_ms is None or bounds.end_ms < last.at_ms:
+    def _compare(self, last: Tick, end: StreamBounds | StreamTail, ticks: Sequence[Tick]) -> None:
+        """Compare the stream with the last shown tick. `ticks` was not read after `end`, and does not continue it."""
+        if not end.written or end.end_ms is None or end.end_ms < last.at_ms:
             self.rebuilding = True
-        elif bounds.end_ms == last.at_ms:
+        elif end.end_ms == last.at_ms:
             self.rebuilding = False
-        elif not ticks and bounds.last is not None:
+        elif not ticks and end.last_ms is not None:
             return  # published between the two reads; the notice makes the next step due
-        elif bounds.last is None and not bounds.restoring:
+        elif end.last_ms is None and not end.restoring:
             self.rebuilding = False  # `clocksvc init` began the chain again: the next tick is the first one after it
-        elif bounds.restoring or not ticks or not self._skip_trimmed_gap(last, ticks[0]):
+        elif end.restoring or not ticks or not self._skip_trimmed_gap(last, ticks[0]):
             self.rebuilding = True
 
     def _skip_trimmed_gap(self, last: Tick, following: Tick) -> bool:
         """Continue after a gap if the store has dropped all ticks up to the last shown tick. Otherwise return False."""
         if following.previous_ms is not None and following.previous_ms < last.at_ms:
             return False
-        history = self._stream.newest_ticks(self._buffer_size)
+        history = self._stream.newest_ticks(self._history_size(following))
         bounds = self._stream.bounds()
         if not history or bounds.restoring or bounds.first is None or bounds.first.at_ms <= last.at_ms:
             return False

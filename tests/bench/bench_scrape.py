@@ -81,7 +81,9 @@ def _service(bench: Bench) -> Iterator[str]:
     metrics.leading(bench.log, True)
     http = server(create_app(views, metrics=metrics.render, version=version("clocksvc")), "127.0.0.1", 0)
     leader = bench.thread()
-    follower = NoticeFollower([feed], bench.store_server.notices([name]), SystemTime())
+    follower = NoticeFollower(
+        [feed], bench.store_server.notices([name]), bench.store_server.clock_reads(), SystemTime()
+    )
     with ExitStack() as ending:
         listener = ending.enter_context(listen(0))
         serving = threading.Thread(target=http.run, args=([listener],), daemon=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from clocksvc.errors import StoreUnavailable
-from clocksvc.interfaces.clock_reads import ClockReading, StreamEnd
+from clocksvc.interfaces.clock_reads import ClockReading, StreamTail
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.clock_views import ClockViews
 from tests.faulty.store import FaultyStore
@@ -18,8 +18,11 @@ class ReadsOfStores:
     def read(self, clocks: Collection[str]) -> Mapping[str, ClockReading | StoreUnavailable]:
         return {name: self._read(name) for name in clocks}
 
-    def ends(self, clocks: Collection[str]) -> Mapping[str, StreamEnd | StoreUnavailable]:
-        return {name: self._store(name).server.clock_reads().ends([name])[name] for name in clocks}
+    def tails(self, after_ms: Mapping[str, int | None], limit: int) -> Mapping[str, StreamTail | StoreUnavailable]:
+        return {
+            name: self._store(name).server.clock_reads().tails({name: after}, limit)[name]
+            for name, after in after_ms.items()
+        }
 
     def _read(self, name: str) -> ClockReading | StoreUnavailable:
         store = self._store(name)

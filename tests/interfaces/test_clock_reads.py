@@ -10,7 +10,7 @@ import pytest
 from clocksvc.clock.logs import LOGS, log_of
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import StoreUnavailable
-from clocksvc.interfaces.clock_reads import ClockReading, StreamEnd
+from clocksvc.interfaces.clock_reads import ClockReading, StreamTail
 from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.leases import Announcement
 from clocksvc.interfaces.schedulers import SchedulerAnnouncement
@@ -91,21 +91,38 @@ def test_each_clock_is_read_as_if_alone(implementation: StoreImplementation) -> 
     assert [len(alone[name].schedulers.announcements) for name in CLOCKS] == [1, 1, 1, 0]
 
 
-def test_the_ends_of_streams_are_those_of_their_bounds(implementation: StoreImplementation) -> None:
-    """An empty stream that is restored, streams with ticks, and one that was never written."""
+def ticks(clock: str, first: int, last: int) -> tuple[Tick, ...]:
+    """The ticks that `lead` publishes, by number."""
+    return tuple(
+        Tick(clock, BASE + n * MINUTE, BASE + (n - 1) * MINUTE, MINUTE, RECENTLY) for n in range(first, last + 1)
+    )
+
+
+def test_the_tails_of_streams(implementation: StoreImplementation) -> None:
+    """Without a cursor the newest ticks, with one the next ticks after it; both ascending, at most `limit`. The ends
+    are those of the streams: empty and being restored, with ticks, and never written."""
     for count, clock in enumerate((CLOCK, SAME_LOG, OTHER_LOG)):
-        lead(implementation, clock, count)
+        lead(implementation, clock, 3 * count)
+    reads, server = implementation.server.clock_reads(), implementation.server
 
-    found = implementation.server.clock_reads().ends(CLOCKS)
+    newest = reads.tails(dict.fromkeys(CLOCKS), 2)
+    after = reads.tails({SAME_LOG: BASE + MINUTE, OTHER_LOG: BASE, NEW: BASE}, 4)
+    at_the_end = reads.tails({SAME_LOG: BASE + 3 * MINUTE, OTHER_LOG: None}, 100)
 
-    assert found == {
-        CLOCK: StreamEnd(None, BASE, written=True, restoring=True),
-        SAME_LOG: StreamEnd(BASE + MINUTE, BASE, written=True, restoring=False),
-        OTHER_LOG: StreamEnd(BASE + 2 * MINUTE, BASE, written=True, restoring=False),
-        NEW: StreamEnd(None, None, written=False, restoring=False),
+    assert newest == {
+        CLOCK: StreamTail((), None, BASE, written=True, restoring=True),
+        SAME_LOG: StreamTail(ticks(SAME_LOG, 2, 3), BASE + 3 * MINUTE, BASE, written=True, restoring=False),
+        OTHER_LOG: StreamTail(ticks(OTHER_LOG, 5, 6), BASE + 6 * MINUTE, BASE, written=True, restoring=False),
+        NEW: StreamTail((), None, None, written=False, restoring=False),
     }
-    assert [one.end_ms for one in found.values() if isinstance(one, StreamEnd)] == [
-        implementation.server.store(name).bounds().end_ms for name in CLOCKS
+    found = {name: one.ticks for name, one in after.items() if isinstance(one, StreamTail)}
+    assert found == {SAME_LOG: ticks(SAME_LOG, 2, 3), OTHER_LOG: ticks(OTHER_LOG, 1, 4), NEW: ()}
+    assert at_the_end == {
+        SAME_LOG: StreamTail((), BASE + 3 * MINUTE, BASE, written=True, restoring=False),
+        OTHER_LOG: StreamTail(ticks(OTHER_LOG, 1, 6), BASE + 6 * MINUTE, BASE, written=True, restoring=False),
+    }
+    assert [one.end_ms for one in newest.values() if isinstance(one, StreamTail)] == [
+        server.store(name).bounds().end_ms for name in CLOCKS
     ]
 
 
@@ -113,7 +130,7 @@ def test_no_clock_costs_no_call(implementation: StoreImplementation) -> None:
     """An empty question has an empty answer."""
     reads = implementation.server.clock_reads()
 
-    assert (reads.read([]), reads.ends([])) == ({}, {})
+    assert (reads.read([]), reads.tails({}, 1)) == ({}, {})
 
 
 @contextmanager
@@ -135,10 +152,10 @@ def test_a_store_without_answers_is_an_error_of_each_clock(implementation: Store
     with without_answers(implementation) as silent:
         reads = silent.server.clock_reads()
         found: dict[str, Any] = {**reads.read(CLOCKS)}
-        ends: dict[str, Any] = {**reads.ends(CLOCKS)}
+        tails: dict[str, Any] = {**reads.tails(dict.fromkeys(CLOCKS), 1)}
 
     assert {name: type(one) for name, one in found.items()} == dict.fromkeys(CLOCKS, StoreUnavailable)
-    assert {name: type(one) for name, one in ends.items()} == dict.fromkeys(CLOCKS, StoreUnavailable)
+    assert {name: type(one) for name, one in tails.items()} == dict.fromkeys(CLOCKS, StoreUnavailable)
 
 
 @pytest.mark.servers
@@ -147,14 +164,25 @@ def test_keys_of_another_program_concern_one_clock(on_redis: RedisStoreImplement
     on_redis.raw.set(on_redis.key("state"), "mine")
     reads = on_redis.server.clock_reads()
 
-    found, ends = reads.read(CLOCKS), reads.ends(CLOCKS)
+    found, tails = reads.read(CLOCKS), reads.tails(dict.fromkeys(CLOCKS), 1)
 
-    for one in (found[CLOCK], ends[CLOCK]):
+    for one in (found[CLOCK], tails[CLOCK]):
         assert isinstance(one, StoreUnavailable)
         assert "its own prefix" in str(one)
     assert [type(found[name]) for name in CLOCKS[1:]] == [ClockReading] * 3
-    assert [type(ends[name]) for name in CLOCKS[1:]] == [StreamEnd] * 3
+    assert [type(tails[name]) for name in CLOCKS[1:]] == [StreamTail] * 3
     on_redis.wipe()
+
+
+@pytest.mark.servers
+def test_a_tick_of_another_program_concerns_one_clock(on_redis: RedisStoreImplementation) -> None:
+    """A stream's entry without the fields of a tick."""
+    on_redis.raw.xadd(on_redis.key("ticks"), {"mine": "1"})
+
+    tails = on_redis.server.clock_reads().tails(dict.fromkeys(CLOCKS), 1)
+
+    assert [type(tails[name]) for name in CLOCKS] == [StoreUnavailable, StreamTail, StreamTail, StreamTail]
+    assert "its own prefix" in str(tails[CLOCK])
 
 
 @pytest.mark.servers
@@ -185,10 +213,10 @@ def test_two_thousand_clocks_are_read_with_a_call_for_each_log(redis_url: str, k
 
     found = reads.read(names)
     calls, connection.calls = connection.calls, 0
-    ends = reads.ends(names)
+    tails = reads.tails(dict.fromkeys(names), 1)
     connection.close()
 
     assert (calls, connection.calls) == (LOGS, LOGS)
     assert {type(one) for one in found.values()} == {ClockReading}
-    assert {type(one) for one in ends.values()} == {StreamEnd}
-    assert len(found) == len(ends) == len(names)
+    assert {type(one) for one in tails.values()} == {StreamTail}
+    assert len(found) == len(tails) == len(names)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from clocksvc.clock.tick import Tick
+from clocksvc.interfaces.clock_reads import StreamTail
 from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.service import tick_feed as feeds
 from clocksvc.service.tick_buffer import TickBuffer
@@ -22,7 +23,7 @@ Patched = AbstractContextManager[object]
     directed="unit/service/test_tick_feed_trouble.py::test_a_stream_that_ends_below_is_not_shown",
 )
 def feed_follows_the_store_back() -> Patched:
-    def compare(feed: TickFeed, last: Tick, bounds: StreamBounds, _: Sequence[Tick]) -> None:
+    def compare(feed: TickFeed, last: Tick, bounds: StreamBounds | StreamTail, _: Sequence[Tick]) -> None:
         if bounds.end_ms is None or bounds.end_ms < last.at_ms:
             feed._buffer.reset(feed._stream.newest_ticks(feed._buffer_size))
 
@@ -93,12 +94,15 @@ def cursor_is_inclusive() -> Patched:
     directed="unit/service/test_tick_feed_trouble.py::test_a_lost_stream_is_not_shown_and_heals",
 )
 def feed_never_recovers() -> Patched:
-    step = TickFeed.step
+    step, accept = TickFeed.step, TickFeed.accept
 
     def stay(feed: TickFeed) -> float:
         return feeds.READ_EVERY_S if feed.rebuilding else step(feed)
 
-    return patch.object(TickFeed, "step", stay)
+    def ignore(feed: TickFeed, tail: StreamTail, limit: int) -> bool:
+        return feed.rebuilding or accept(feed, tail, limit)
+
+    return together(patch.object(TickFeed, "step", stay), patch.object(TickFeed, "accept", ignore))
 
 
 @defect(
@@ -110,7 +114,7 @@ def feed_never_recovers() -> Patched:
 def feed_skips_what_is_not_restored() -> Patched:
     compare_bounds = TickFeed._compare
 
-    def compare(feed: TickFeed, last: Tick, seen: StreamBounds, ticks: Sequence[Tick]) -> None:
+    def compare(feed: TickFeed, last: Tick, seen: StreamBounds | StreamTail, ticks: Sequence[Tick]) -> None:
         compare_bounds(feed, last, replace(seen, restoring=False), ticks)
 
     def skip(feed: TickFeed, _: Tick, __: Tick) -> bool:

@@ -13,6 +13,7 @@ from clocksvc.clock.logs import group_by_log
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.errors import MetadataUnavailable, StoreUnavailable
+from clocksvc.interfaces.clock_reads import ClockReading, StreamTail
 from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.tick_log import KeepAlive, LogBounds, TickLog
 from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
@@ -168,6 +169,25 @@ class InterceptedNotices(Intercepted):
             self._missed()
         self._first = False
         return found
+
+
+class InterceptedReads:
+    """The reads of many clocks as one process uses them. They return errors, and raise none."""
+
+    def __init__(self, scheduler: Scheduler, access: StoreControl, link: Link) -> None:
+        self._reads: Any = Intercepted(scheduler, access, access.clock_reads(), link, "feed")
+
+    def read(self, clocks: Collection[str]) -> Mapping[str, ClockReading | StoreUnavailable]:
+        try:
+            return cast(Mapping[str, ClockReading | StoreUnavailable], self._reads.read(clocks))
+        except StoreUnavailable as error:
+            return dict.fromkeys(clocks, error)
+
+    def tails(self, after_ms: Mapping[str, int | None], limit: int) -> Mapping[str, StreamTail | StoreUnavailable]:
+        try:
+            return cast(Mapping[str, StreamTail | StoreUnavailable], self._reads.tails(after_ms, limit))
+        except StoreUnavailable as error:
+            return dict.fromkeys(after_ms, error)
 
 
 class InterceptedLog:

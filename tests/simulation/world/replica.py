@@ -27,6 +27,7 @@ from tests.simulation.world.intercepted import (
     InterceptedLeases,
     InterceptedLog,
     InterceptedNotices,
+    InterceptedReads,
     InterceptedTopics,
     Link,
     WatchedTickLog,
@@ -194,7 +195,8 @@ class ReplicaBuilder:
         notices = InterceptedNotices(
             scheduler, access, names, replica.link, lambda: self._judge.sometimes.took(Path.NOTICES_MISSED)
         )
-        follower = NoticeFollower(replica.feeds.values(), notices, replica.time)
+        reads = InterceptedReads(scheduler, access, replica.link)
+        follower = NoticeFollower(replica.feeds.values(), notices, reads, replica.time)
         scheduler.spawn(replica.name, lambda: self._follow(replica, follower))
 
     def _follow(self, replica: Replica, follower: NoticeFollower) -> None:

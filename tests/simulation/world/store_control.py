@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
+from clocksvc.memory.clock_reads import MemoryClockReads
 from clocksvc.memory.leases import MemoryLeases
 from clocksvc.memory.notices import MemoryNoticeReader
 from clocksvc.memory.store import MemoryStore
@@ -33,6 +34,10 @@ class StoreControl:
     def store(self, clock: str) -> MemoryStore:
         """Return the store of a clock."""
         return self._server.store(clock, self._recent_ms[clock])
+
+    def clock_reads(self) -> MemoryClockReads:
+        """Return what reads many clocks at once."""
+        return self._server.clock_reads()
 
     def notices(self, clocks: Collection[str]) -> MemoryNoticeReader:
         """Return a reader of notices."""

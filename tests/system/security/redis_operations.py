@@ -101,7 +101,7 @@ def a_service(server: RedisStoreServer, now_ms: int) -> Iterator[Step]:
     yield lambda: leases.wait_for_notification(0.01)
     yield lambda: store.snapshot()
     yield lambda: raise_error(reads.read([CLOCK])[CLOCK])
-    yield lambda: raise_error(reads.ends([CLOCK])[CLOCK])
+    yield lambda: raise_error(reads.tails({CLOCK: None}, 1)[CLOCK])
     yield lambda: store.partitions(None, 10)
     yield lambda: store.lagging_partitions(now_ms, 10)
     yield lambda: store.newest_ticks(10)

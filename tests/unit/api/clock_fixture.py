@@ -89,7 +89,7 @@ class ClockFixture:
 
     def follower(self) -> NoticeFollower:
         """The thread that steps the feed."""
-        return NoticeFollower([self.feed], self.server.notices([self.spec.name]), self.time)
+        return NoticeFollower([self.feed], self.server.notices([self.spec.name]), self.server.clock_reads(), self.time)
 
     def publish_hold(self, hold: Hold | None, ttl_ms: int = _NEVER_EXPIRES_MS) -> None:
         """Publish the leader's status: a hold, or None."""

@@ -1,16 +1,18 @@
 """The follower of notices: clocks with new ticks are read at once, all others regularly, and none delays the others."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.clock_reads import ClockReading, ClockReads, StreamTail
 from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.service.notice_follower import NoticeFollower
-from clocksvc.service.tick_feed import READ_EVERY_S, TickFeed
+from clocksvc.service.tick_feed import READ_EVERY_S, RETRY_EVERY_S, TickFeed
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore, FaultyStoreServer
 from tests.unit.api.clock_fixture import NOON, ClockFixture, after, ticks
@@ -21,19 +23,38 @@ OTHER_LOG = next(f"clock-{n}" for n in range(1_000) if log_of(f"clock-{n}") != l
 
 
 class CountedStore(FaultyStore):
-    """A store that counts reads of its stream, and can fail alone."""
+    """A store that counts how often its feed is stepped, and can fail alone."""
 
-    reads = 0
+    steps = 0
     silent = False
     unreadable = False
 
+    def ticks_after(self, after_ms: int, limit: int) -> list[Tick]:
+        self.steps += 1
+        return super().ticks_after(after_ms, limit)
+
     def bounds(self) -> StreamBounds:
-        self.reads += 1
         if self.silent:
             raise StoreUnavailable
         if self.unreadable:
             raise ValueError("no tick")
         return super().bounds()
+
+
+class CountedReads:
+    """Reads of clocks: counts them, and fails for the stores that fail."""
+
+    def __init__(self, stores: Mapping[str, CountedStore], reads: ClockReads) -> None:
+        self._stores, self._reads = stores, reads
+        self.calls: list[Collection[str]] = []
+
+    def read(self, clocks: Collection[str]) -> Mapping[str, ClockReading | StoreUnavailable]:
+        return self._reads.read(clocks)
+
+    def tails(self, after_ms: Mapping[str, int | None], limit: int) -> Mapping[str, StreamTail | StoreUnavailable]:
+        self.calls.append(after_ms.keys())
+        failing = {name for name in after_ms if self._stores[name].silent or self._stores[name].unreadable}
+        return {**self._reads.tails(after_ms, limit), **{name: StoreUnavailable() for name in failing}}
 
 
 class Notices:
@@ -60,14 +81,26 @@ class Followed:
         server = FaultyStoreServer(self.time)
         self.stores = {name: CountedStore(name, self.time, server=server) for name in clocks}
         self.feeds = {name: TickFeed(name, store, self.time) for name, store in self.stores.items()}
-        self.follower = NoticeFollower(self.feeds.values(), notices, self.time)
+        self.counted = CountedReads(self.stores, server.clock_reads())
+        self.follower = NoticeFollower(self.feeds.values(), notices, self.counted, self.time)
         self.notices = notices
+
+    def have(self, tick: Tick) -> None:
+        """Give each clock a stream with this tick alone."""
+        for name, store in self.stores.items():
+            store.server.content.clock(name).ticks = [replace(tick, clock=name)]
 
     def reads(self) -> dict[str, int]:
         """How often each clock was read since the last call."""
-        found = {name: store.reads for name, store in self.stores.items()}
+        found = {name: sum(name in call for call in self.counted.calls) for name in self.stores}
+        self.counted.calls.clear()
+        return found
+
+    def steps(self) -> dict[str, int]:
+        """How often each feed was stepped alone since the last call."""
+        found = {name: store.steps for name, store in self.stores.items()}
         for store in self.stores.values():
-            store.reads = 0
+            store.steps = 0
         return found
 
 
@@ -95,19 +128,18 @@ def test_after_missed_notices_all_clocks_are_read() -> None:
 
 
 def test_every_clock_is_read_at_least_every_5_s() -> None:
-    """A clock whose notice came recently has its own 5 s."""
-    followed = Followed(Notices(None, ["a"]), "a", "b")
+    """Also one whose notice came recently. All clocks of a log are read with one call, and never all logs together."""
+    followed = Followed(Notices(None), *SAME_LOG, OTHER_LOG)
     followed.follower.step()
-    followed.time.advance(3)
-    followed.follower.step()
-    followed.reads()
-
-    followed.time.advance(READ_EVERY_S - 3)
-    followed.follower.step()
-    assert followed.reads() == {"a": 0, "b": 1}
-    followed.time.advance(3)
-    followed.follower.step()
-    assert followed.reads() == {"a": 1, "b": 0}
+    assert [len(call) for call in followed.counted.calls] == [3]
+    for _ in range(20):
+        followed.reads()
+        followed.notices.results = [[SAME_LOG[0]]]
+        for _ in range(round(READ_EVERY_S / 0.5)):
+            followed.time.advance(0.5)
+            followed.follower.step()
+        calls = [call for call in followed.counted.calls if len(call) > 1 or OTHER_LOG in call]
+        assert sorted(map(sorted, calls)) == sorted([sorted(SAME_LOG), [OTHER_LOG]])
 
 
 def test_the_wait_for_notices_ends_when_a_clock_is_due() -> None:
@@ -123,23 +155,27 @@ def test_the_wait_for_notices_ends_when_a_clock_is_due() -> None:
     assert followed.notices.timeouts_s == [0.0, 1.0, 0.25, 0.0]
 
 
-def test_many_due_clocks_do_not_delay_a_notice() -> None:
-    """After some of the due clocks, the notices are read again; then the others follow, each once."""
+def test_many_clocks_that_need_a_step_do_not_delay_a_notice() -> None:
+    """After some of the steps, the notices are read again, without a wait; then the others follow, each once."""
     names = [f"clock-{number}" for number in range(120)]
     followed = Followed(Notices(None), *names)
+    first, later = (ticks(1, first_s=NOON - age_s, previous_s=NOON - age_s - 60)[0] for age_s in (600, 300))
+    followed.have(first)
     followed.follower.step()
-    followed.time.advance(READ_EVERY_S)
-    followed.reads()
-    followed.notices.results = [[names[119]]]
+    followed.have(later)  # with a gap, which a step may skip
+    followed.steps()
+    followed.notices.results = [None, [names[119]]]
 
-    followed.follower.step()
-    first = followed.reads()
-    followed.follower.step()
-    followed.follower.step()
+    counts = []
+    for _ in range(3):
+        followed.follower.step()
+        counts.append(followed.steps())
 
-    assert first[names[119]] == 1
-    assert sum(first.values()) < 60
-    assert {name: count + first[name] for name, count in followed.reads().items()} == dict.fromkeys(names, 1)
+    assert sum(counts[0].values()) == 50
+    assert counts[0][names[119]] + counts[1][names[119]] == 1
+    assert {name: sum(count[name] for count in counts) for name in names} == dict.fromkeys(names, 1)
+    assert followed.notices.timeouts_s[-2:] == [0.0, 0.0]
+    assert {feed.last.at_ms for feed in followed.feeds.values() if feed.last} == {later.at_ms}
 
 
 def test_a_store_that_does_not_answer_is_asked_once_for_each_log() -> None:
@@ -251,3 +287,39 @@ def test_all_ticks_since_the_last_step_are_shown(count: int) -> None:
 
     shown: list[Tick] = bed.feed.newest(2_000)
     assert shown == chain
+
+
+def test_the_streams_of_many_clocks_are_read_with_one_question() -> None:
+    """Histories at the start, and then new ticks: no feed reads its own stream."""
+    names = [f"clock-{number}" for number in range(200)]
+    followed = Followed(Notices(None), *names)
+    chain = ticks(3, first_s=NOON - 600)
+    followed.have(chain[0])
+    followed.follower.step()
+    for name, store in followed.stores.items():
+        store.server.content.clock(name).ticks = [replace(tick, clock=name) for tick in chain]
+    followed.notices.results = [names]
+
+    followed.follower.step()
+
+    assert {feed.last.at_ms for feed in followed.feeds.values() if feed.last} == {chain[2].at_ms}
+    assert [len(call) for call in followed.counted.calls] == [200, 200]
+    assert set(followed.steps().values()) == {0}
+
+
+def test_a_lost_stream_costs_no_step() -> None:
+    """While the streams of many clocks are empty, they are read together, once a second."""
+    followed = Followed(Notices(None), *SAME_LOG)
+    followed.have(ticks(1)[0])
+    followed.follower.step()
+    followed.stores[SAME_LOG[0]].server.wipe()
+    followed.time.advance(READ_EVERY_S)
+    followed.follower.step()
+    followed.reads()
+    for _ in range(5):
+        followed.time.advance(RETRY_EVERY_S)
+        followed.follower.step()
+
+    assert [feed.rebuilding for feed in followed.feeds.values()] == [True, True]
+    assert set(followed.steps().values()) == {0}
+    assert set(followed.reads().values()) == {5}

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from unittest.mock import patch
 
 import pytest
 
+from clocksvc.clock.partition import Partition
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import CursorTooOld, Rebuilding, StoreUnavailable
+from clocksvc.service.tick_buffer import size_of
 from clocksvc.service.tick_feed import TickFeed
 from tests.unit.api.clock_fixture import AnsweringStore, ClockFixture, after, ticks
 
@@ -133,6 +136,77 @@ def test_older_ticks_come_from_the_store() -> None:
     assert bed.feed.in_memory_after(chain[9].at_ms, 5) is None
     assert bed.feed.in_memory_after(chain[25].at_ms - 1, 5) is None
     assert bed.feed.in_memory_after(chain[25].at_ms, 5) == chain[26:]
+
+
+def test_the_newest_ticks_come_from_the_store_if_they_are_not_in_memory() -> None:
+    """Never beyond the shown ticks. Without an answer, or with another chain in the store, those in memory are all."""
+    bed = ClockFixture(keep=3)
+    chain = ticks(12)
+    bed.publish(*chain[:10])
+    bed.feed.step()
+    bed.publish(*chain[10:])
+
+    assert bed.feed.newest(3) == chain[7:10]
+    assert bed.feed.newest(8) == chain[4:10]
+    assert bed.feed.newest(100) == chain[:10]
+    assert (bed.feed.has_in_memory(3), bed.feed.has_in_memory(4)) == (True, False)
+
+    bed.have([*chain[:6], *chain[7:]])
+    assert bed.feed.newest(100) == chain[7:10]
+    bed.server.broken = True
+    assert bed.feed.newest(100) == chain[7:10]
+
+
+def test_no_tick_is_older_than_the_first_one() -> None:
+    """All ticks of a young clock are in memory, so a list of more needs no read of the store."""
+    bed = ClockFixture()
+    bed.publish(*ticks(2))
+    bed.feed.step()
+    bed.server.broken = True
+
+    assert bed.feed.has_in_memory(100)
+    assert bed.feed.newest(100) == ticks(2)
+
+
+def excluding(tick: Tick, count: int) -> Tick:
+    """A tick that did not wait for some partitions."""
+    return replace(tick, excluded=tuple(Partition("ingest-checkins", number) for number in range(count)))
+
+
+def test_ticks_in_memory_are_bounded_in_bytes() -> None:
+    """Excluded partitions count. The newest ticks are kept, the last one always; older ones come from the store."""
+    plain = ticks(30)
+    chain = [*plain[:20], *(excluding(tick, 10) for tick in plain[20:29]), excluding(plain[29], 100_000)]
+    bed = ClockFixture()
+    bed.feed = TickFeed("checkins", bed.store, bed.time, buffer_bytes=10 * size_of(plain[0]))
+    bed.publish(chain[0])
+    bed.feed.step()
+
+    in_memory = []
+    for tick in chain[1:]:
+        bed.publish(tick)
+        bed.feed.step()
+        in_memory.append(next(count for count in range(30, 0, -1) if bed.feed.has_in_memory(count)))
+
+    assert in_memory[:8] == [30] * 8  # all that there is
+    assert in_memory[9:19] == [10] * 10
+    assert in_memory[20:28] == [1] * 8
+    assert in_memory[-1] == 1
+    assert size_of(chain[-1]) > 15_000_000
+    assert bed.feed.newest(100) == bed.feed.ticks_after(0, 100) == chain
+
+
+def test_a_feed_reads_no_more_ticks_than_fit() -> None:
+    """At the start, too."""
+    bed = ClockFixture()
+    chain = ticks(30)
+    bed.publish(*chain)
+    feed = TickFeed("checkins", bed.store, bed.time, buffer_bytes=4 * size_of(chain[0]))
+    with patch.object(AnsweringStore, "newest_ticks", autospec=True, side_effect=AnsweringStore.newest_ticks) as read:
+        feed.step()
+
+    assert [call.args[1] for call in read.mock_calls] == [4]
+    assert feed.last == chain[-1]
 
 
 def test_what_the_store_has_beyond_the_feed_is_not_given_yet() -> None:

@@ -156,7 +156,9 @@ def start_server(*clocks: PageClock, tokens: Sequence[Token] = (), port: int = 0
 def feeds_running(*clocks: PageClock) -> Iterator[None]:
     """Run the clocks' feeds until the end of the block, independent of servers."""
     followers = [
-        NoticeFollower([clock.feed], clock.store.server.notices([clock.spec.name]), clock.time) for clock in clocks
+        NoticeFollower([clock.feed], server.notices([clock.spec.name]), server.clock_reads(), clock.time)
+        for clock in clocks
+        for server in (clock.store.server,)
     ]
     for follower in followers:
         follower.start()
