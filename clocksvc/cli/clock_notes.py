@@ -99,7 +99,7 @@ def _grouped(states: Sequence[PublicState]) -> Iterator[str]:
 def _hold_lines_of_many(reason: str, states: Sequence[PublicState]) -> Iterator[str]:
     since_ms = [state.hold_since_ms for state in states if state.hold_since_ms is not None]
     since = f" No tick since {to_rfc3339(min(since_ms))} or later." if since_ms else ""
-    yield f"{len(states):,} clocks: {reason_text(reason)}.{since}"
+    yield f"{len(states):,} of these clocks: {reason_text(reason)}.{since}"
     details = {_sentence(state.hold.detail, state.topics) for state in states if state.hold and state.hold.detail}
     if len(details) == 1:
         yield f"  {details.pop()}"
@@ -108,7 +108,7 @@ def _hold_lines_of_many(reason: str, states: Sequence[PublicState]) -> Iterator[
 
 def _line(states: Sequence[PublicState], text: str) -> Iterator[str]:
     if states:
-        yield f"{len(states):,} clock{'s' * (len(states) > 1)}: {text}: {_names(states)}."
+        yield f"{len(states):,} of these clocks: {text}: {_names(states)}."
 
 
 def _names(states: Sequence[PublicState]) -> str:

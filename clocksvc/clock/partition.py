@@ -111,4 +111,4 @@ def _unit(timestamp_ms: int) -> str:
 def name_first(items: Sequence[object], separator: str = ", ") -> str:
     """Return at most `MAX_NAMED` items as text, such as `a, b, c, d, e and 3 more`; "" if there are no items."""
     more = len(items) - MAX_NAMED
-    return separator.join(map(str, items[:MAX_NAMED])) + (f" and {more} more" if more > 0 else "")
+    return separator.join(map(str, items[:MAX_NAMED])) + (f" and {more:,} more" if more > 0 else "")

@@ -13,6 +13,7 @@ const TONES = {
   starting: ["idle", "○"],
   rebuilding: ["idle", "↻"],
 };
+const FEW = 5; // so many clocks are named
 const SEVERITY = ["hold", "lost", "warn", "paused", "idle", "ok"];
 
 const REBUILDING = "The ticks in Redis are being restored, or this replica has not read them yet. Until then, the page shows the last tick that this replica knew.";
@@ -88,7 +89,7 @@ export function headline(clocks, rest) {
   const worst = broken[0] ?? holding[0];
   if (worst && total === 1) return [toneOf(worst), headlineOfOne(worst)];
   const stopped = broken.length + more("holding");
-  if (stopped) return ["hold", `${count(stopped)} of ${count(total)} clocks stopped: ${namesOf(broken, stopped)}`];
+  if (stopped) return ["hold", `${count(stopped)} of ${count(total)} clocks stopped${causeOf(broken, stopped)}`];
   const paused = holding.length + more("paused");
   if (paused) return ["paused", `${plural(paused, "clock")} paused, the others are running`];
   const unsent = withoutSchedules(clocks);
@@ -103,6 +104,14 @@ export function headline(clocks, rest) {
   return allRunning(clocks, total);
 }
 
+// The names of the stopped clocks; or their reason, if they are many and have only one.
+function causeOf(broken, stopped) {
+  const reasons = new Set(broken.map((clock) => clock.hold.reason));
+  if (stopped <= FEW || reasons.size !== 1) return `: ${namesOf(broken, stopped)}`;
+  const which = broken.length < stopped ? `, the ${count(broken.length)} worst` : "";
+  return `${which}: ${reasonText(broken[0].hold.reason)}`;
+}
+
 // What is due in schedules is not sent, or late, although the clocks move.
 function withoutSchedules(clocks) {
   const found = clocks.filter((clock) => schedulesError(clock));
@@ -113,7 +122,7 @@ function withoutSchedules(clocks) {
   return [tone, `Schedules of ${count(found.length)} clocks are not all sent: ${namesOf(found)}`];
 }
 
-const namesOf = (clocks, total) => nameFirst(clocks.map((one) => one.clock), 5, total);
+const namesOf = (clocks, total) => nameFirst(clocks.map((one) => one.clock), FEW, total);
 
 // With an excluded partition the headline is a warning, because ticks promise nothing about this partition.
 function allRunning(clocks, total) {

@@ -21,9 +21,16 @@ SECRET = "secret-0123456789"
 MINUTE_S = 60
 
 
-def clock(name: str, *, behind_s: int = 0, emitted_ago_s: int = 0, hold: Reason | None = None) -> ClockFixture:
+def clock(
+    name: str,
+    *,
+    behind_s: int = 0,
+    emitted_ago_s: int = 0,
+    hold: Reason | None = None,
+    schedules: int | None = None,
+) -> ClockFixture:
     """A clock whose last tick is `behind_s` in the past, and was emitted `emitted_ago_s` ago."""
-    made = ClockFixture(name)
+    made = ClockFixture(name, schedules=schedules)
     (last,) = ticks(1, first_s=NOON - behind_s, clock=name)
     made.have([last.__class__(name, last.at_ms, None, last.interval_ms, (NOON - emitted_ago_s) * 1000)])
     made.report(NOON, NOON)
@@ -85,10 +92,10 @@ def test_the_worst_clocks_come_first(fleet: TestClient) -> None:
 def test_what_is_no_all_clear_comes_before_what_is(client_of: ClientOf) -> None:
     """Schedules that are not sent, a clock without a tick, excluded partitions and rejected reports: all before clocks
     that are well."""
-    excluded, rejected, unsent = clock("d-excluded"), clock("c-rejected"), ClockFixture("e-unsent", schedules=2)
+    excluded, rejected, unsent = clock("d-excluded"), clock("c-rejected"), clock("e-unsent", schedules=2)
     excluded.store.write_roster(TOKEN, replace(ROSTER, excluded=frozenset({Partition(TOPIC, 1)})), 2)
     rejected.report(NOON, NOON + 7_200)
-    for each in (excluded, rejected, unsent):
+    for each in (excluded, rejected):
         each.read()
     client = client_of(
         clock("a-well", behind_s=100), clock("b-well"), excluded, rejected, unsent, ClockFixture("f-new")

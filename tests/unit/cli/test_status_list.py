@@ -63,7 +63,10 @@ def test_the_notes_of_many_clocks_are_grouped(many: str, capsys: pytest.CaptureF
     """One note for each cause, with the longest hold. A few clocks have their own notes."""
     shown = printed(capsys, "--url", many)
 
-    assert "6 clocks: Partitions are behind (partition_behind). No tick since 2026-11-22T10:57:02Z or later.\n" in shown
+    assert (
+        "6 of these clocks: Partitions are behind (partition_behind). No tick since 2026-11-22T10:57:02Z or later.\n"
+        in shown
+    )
     assert "\n  The slowest partition has not reached the next boundary.\n" in shown
     assert "\n  Clocks: billing-5, billing-4, billing-3, billing-2, billing-1 and 1 more.\n" in shown
     assert "\nFor the details of a clock: clocksvc status CLOCK\n" in shown
