@@ -46,7 +46,7 @@ def run(folder: Path, bootstrap: str, redis_url: str) -> Iterator[Figure]:
         took_s = time.monotonic() - began
         yield Figure(f"{ticks:,} ticks of {CLOCKS} clocks, catch-up", f"{took_s:.0f} s, {ticks / took_s:,.0f} ticks/s")
         assert running.installation.end("serve") == 0
-        running.installation.start_replica()
+        running.installation.start_replica(wait=False)
         _until_present(running)
         yield from _flushed(running, first_ms)
 
