@@ -163,10 +163,12 @@ def _behind(
 def _chains(
     what: str, clocks: list[str], interval_s: int, reported: Reported, ticks: dict[str, list[TickWithOffset]]
 ) -> Figure:
-    """Whether each reported boundary is a tick, once, in order, and not before it was reported."""
+    """Whether each boundary since a clock's first tick is a tick, once, in order, and not before its report."""
     wrong = [f"{clock}: {link}" for clock in clocks for link in broken_links(ticks[clock], interval_s * 1000)]
     found = {(clock, tick.at_ms): tick.appended_ms for clock in clocks for tick in ticks[clock]}
-    wrong += [f"{clock} has no tick {at_ms}" for clock, at_ms in reported.at_ms if (clock, at_ms) not in found]
+    first_ms = {clock: chain[0].at_ms for clock, chain in ticks.items()}
+    due = [(clock, at_ms) for clock, at_ms in reported.at_ms if at_ms >= first_ms.get(clock, 0)]
+    wrong += [f"{clock} has no tick {at_ms}" for clock, at_ms in due if (clock, at_ms) not in found]
     for tick, appended_ms in found.items():
         if appended_ms < reported.at_ms.get(tick, appended_ms + 1):
             wrong.append(f"{tick} was not reported before")
