@@ -1,11 +1,9 @@
-"""Decides which ticks are due, or why no tick is due, and makes the records of due ticks."""
+"""Decides which ticks are due, or why no tick is due, and makes due ticks."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from clocksvc.clock import boundary
 from clocksvc.clock.holds import Hold, HoldInputs, evaluate
-from clocksvc.clock.log_record import ClockState, Record
 from clocksvc.clock.tick import Tick
 
 MAX_TICKS_PER_ROUND = 500
@@ -85,13 +83,11 @@ def share_ticks(due: Mapping[str, range], limit: int = MAX_TICKS_PER_ROUND) -> d
     return shares
 
 
-def make_records(clock: str, inputs: HoldInputs, due: range, emitted_at_ms: int, config_digest: str) -> list[Record]:
-    """Return the tick-log records for the due boundaries. Each contains a tick and the state after this tick."""
-    excluded = inputs.roster.present_exclusions()
-    state: ClockState = replace(inputs.state, config_digest=config_digest)
+def make_ticks(clock: str, inputs: HoldInputs, due: range, emitted_at_ms: int) -> list[Tick]:
+    """Return the ticks for the due boundaries."""
+    excluded, previous_ms = inputs.roster.present_exclusions(), inputs.state.last_tick_ms
     made = []
     for at_ms in due:
-        tick = Tick(clock, at_ms, state.last_tick_ms, inputs.interval_ms, emitted_at_ms, excluded)
-        state = replace(state, last_tick_ms=at_ms, last_emitted_ms=emitted_at_ms, beginning=None)
-        made.append(Record(clock, state, tick))
+        made.append(Tick(clock, at_ms, previous_ms, inputs.interval_ms, emitted_at_ms, excluded))
+        previous_ms = at_ms
     return made

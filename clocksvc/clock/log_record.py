@@ -1,12 +1,13 @@
 """A record of the tick log: its content and its encoding.
 
-A record is a tick or a control record. Both contain the clock's complete state in the same fields, so a new leader
-needs only the last record of each clock. Snapshots are verbatim copies of these last records: see clock/log_state.py.
+A record is a tick or a control record. Both contain the clock's complete state, so a new leader needs only the last
+record of each clock. What a tick says is not repeated in its state, and fields without a value are left out, because
+most of the log are ticks. Snapshots are verbatim copies of these last records: see clock/log_state.py.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, overrides_to_wire
@@ -16,7 +17,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, time_from_wire, time_to_wire, to_rfc3339
 from clocksvc.errors import UnreadableRecord
 
-FORMAT = 3
+FORMAT = 4
 TYPE_HEADER = "clocksvc-type"
 TICK, CONTROL, SNAPSHOT = "tick", "control", "snapshot"
 """The types of a clock's records. Readers skip types that they don't know."""
@@ -53,7 +54,6 @@ class ClockState:
             store, so no leader can forget a partition that an earlier leader has seen.
         former_topic_ids: earlier ids of recreated topics, oldest first, at most MAX_FORMER_IDS for each topic. A broker
             whose metadata lag can still give such an id: it must not replace the present one.
-        config_digest: the configuration digest of the process that wrote the record.
         truncated: True if the log has lost ticks of the clock after `last_tick_ms`. Only `clocksvc init` continues the
             clock. It is part of the state, so that a leader after the loss of the store knows it, too.
         beginning: from `clocksvc init` until the next tick; otherwise None.
@@ -66,9 +66,12 @@ class ClockState:
     group: str = ""
     topics: Mapping[str, TopicMetadata] = field(default_factory=dict)
     former_topic_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    config_digest: str = ""
     truncated: bool = False
     beginning: Beginning | None = None
+
+    def after(self, tick: Tick) -> "ClockState":
+        """Return the state after the next tick."""
+        return replace(self, last_tick_ms=tick.at_ms, last_emitted_ms=tick.emitted_at_ms, beginning=None)
 
     @property
     def emitted_tick_ms(self) -> int | None:
@@ -126,7 +129,33 @@ class LogEntry(NamedTuple):
 
 def encode_message(record: Record) -> Message:
     """Return the Kafka message of a record. Its key is the clock's name, so that compaction keeps the last record."""
-    return Message(record.clock.encode(), encode_record(record), record.type)
+    if record.tick is not None:
+        (message,) = encode_ticks([record.tick], record.state)
+        return message
+    return Message(record.clock.encode(), encode_record(record), CONTROL)
+
+
+def encode_ticks(ticks: Sequence[Tick], state: ClockState) -> list[Message]:
+    """Return the Kafka messages of consecutive ticks of one clock that are emitted together, at least one.
+
+    Most of a record is the same in all of them. It is encoded once, because a clock that catches up emits thousands of
+    ticks a second.
+
+    Args:
+        state: the state after one of these ticks. The states after the others differ only in the tick.
+    """
+    same = ticks[0].to_wire()
+    for changes in ("time", "timestamp_seconds", "previous"):
+        del same[changes]
+    same |= {"format": FORMAT, "state": _state_to_wire(replace(state, last_tick_ms=None, last_emitted_ms=None))}
+    rest, key = _to_json(same)[1:], ticks[0].clock.encode()
+    made = []
+    for tick in ticks:
+        previous = "null" if tick.previous_ms is None else f'"{to_rfc3339(tick.previous_ms)}"'
+        time, seconds = to_rfc3339(tick.at_ms), tick.at_ms // 1000
+        value = f'{{"time":"{time}","timestamp_seconds":{seconds},"previous":{previous},{rest}'.encode()
+        made.append(Message(key, value, TICK))
+    return made
 
 
 def decode_message(message: Message) -> Record:
@@ -147,13 +176,11 @@ def decode_message(message: Message) -> Record:
 
 
 def encode_record(record: Record) -> bytes:
-    """Return the record's value, which is one JSON object with the tick's fields and the state."""
-    body: dict[str, Any] = {"clock": record.clock} if record.tick is None else record.tick.to_wire()
-    body["format"] = FORMAT
-    body["state"] = _state_to_wire(record.state)
+    """Return the value of a control record, which is one JSON object."""
+    body: dict[str, Any] = {"clock": record.clock, "format": FORMAT, "state": _state_to_wire(record.state)}
     if record.requests:
         body["requests"] = list(record.requests)
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _to_json(body).encode()
 
 
 def decode_record(record_type: str, value: bytes) -> Record:
@@ -171,40 +198,49 @@ def decode_record(record_type: str, value: bytes) -> Record:
             )
         is_tick = record_type == TICK or (record_type == SNAPSHOT and "timestamp_seconds" in body)
         tick = Tick.from_wire(body) if is_tick else None
+        state = _state_from_wire(body["state"])
+        if tick is not None:
+            state = replace(state, last_tick_ms=tick.at_ms, last_emitted_ms=tick.emitted_at_ms)
         requests = body.get("requests")
         executed = tuple(dict(request) for request in requests) if isinstance(requests, list) else ()
-        return Record(body["clock"], _state_from_wire(body["state"]), tick, executed)
+        return Record(body["clock"], state, tick, executed)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UnreadableRecord(f"a record of the tick log can't be read: {error!r}") from error
 
 
+def _to_json(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, separators=(",", ":"))
+
+
 def _state_to_wire(state: ClockState) -> dict[str, Any]:
-    return {
-        "last_tick": time_to_wire(state.last_tick_ms),
-        "last_emitted_at": time_to_wire(state.last_emitted_ms),
+    wire = {
         **overrides_to_wire(state.exclusions, state.pause),
         "group": state.group,
         "topics": {topic: {"id": known.id, "partitions": known.partitions} for topic, known in state.topics.items()},
+    }
+    further = {
+        "last_tick": time_to_wire(state.last_tick_ms),
+        "last_emitted_at": time_to_wire(state.last_emitted_ms),
         "former_topic_ids": {topic: list(ids) for topic, ids in state.former_topic_ids.items()},
-        "config_digest": state.config_digest,
         "truncated": state.truncated,
         "beginning": None if state.beginning is None else _beginning_to_wire(state.beginning),
     }
+    return wire | {name: value for name, value in further.items() if value}
 
 
 def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:
     exclusions, pause = overrides_from_wire(wire)
+    beginning = wire.get("beginning")
     return ClockState(
-        last_tick_ms=time_from_wire("last_tick", wire["last_tick"]),
-        last_emitted_ms=time_from_wire("last_emitted_at", wire["last_emitted_at"]),
+        last_tick_ms=time_from_wire("last_tick", wire.get("last_tick")),
+        last_emitted_ms=time_from_wire("last_emitted_at", wire.get("last_emitted_at")),
         exclusions=exclusions,
         pause=pause,
         group=wire["group"],
         topics={topic: TopicMetadata(item["id"], int(item["partitions"])) for topic, item in wire["topics"].items()},
-        former_topic_ids={topic: tuple(ids) for topic, ids in wire["former_topic_ids"].items()},
-        config_digest=wire["config_digest"],
-        truncated=wire["truncated"] is True,
-        beginning=None if wire["beginning"] is None else _beginning_from_wire(wire["beginning"]),
+        former_topic_ids={topic: tuple(ids) for topic, ids in wire.get("former_topic_ids", {}).items()},
+        truncated=wire.get("truncated") is True,
+        beginning=None if beginning is None else _beginning_from_wire(beginning),
     )
 
 

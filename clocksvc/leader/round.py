@@ -8,12 +8,12 @@ could forget a partition.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from clocksvc.clock import boundary
-from clocksvc.clock.due_ticks import make_records, share_ticks
+from clocksvc.clock.due_ticks import make_ticks, share_ticks
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
 from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.log_record import Record
@@ -32,7 +32,7 @@ from clocksvc.leader.parameters import resolve_parameters
 from clocksvc.leader.recovery import append_snapshot, compare_stream
 from clocksvc.leader.requests import RequestBatch, apply_requests, fail_requests, write_results
 from clocksvc.leader.restoring import Restoration
-from clocksvc.leader.term import ClockTerm, Term
+from clocksvc.leader.term import Change, ClockTerm, Term
 
 logger = logging.getLogger("clocksvc.leader")
 
@@ -280,7 +280,6 @@ class Round:
                 topics=dict(roster.topics),
                 former_topic_ids=add_former_ids(clock.state.former_topic_ids, clock.state.topics, roster.topics),
                 group=clock.spec.group,
-                config_digest=clock.digest,
             )
             work.control, work.due, self._wait_s = Record(clock.spec.name, state), range(0), 0.0
 
@@ -376,24 +375,26 @@ class Round:
         suspects = [work for work in works if work.clock.trouble.rejected]
         others = [work for work in works if not work.clock.trouble.rejected]
         for group in (others, *([work] for work in suspects)):
-            made = [(work, list(self._records(work, shares))) for work in group]
-            records = [record for _, records in made for record in records]
-            if records:
-                self._term.commit(self._parts.ticklog, records, self._keep_alive)
-            for work, written in made:
+            # Clocks with few ticks are published before those that catch up.
+            group.sort(key=lambda work: len(work.due))
+            made = [(work, self._change(work, shares)) for work in group]
+            changes = [change for _, change in made if change is not None]
+            if changes:
+                self._term.commit(self._parts.ticklog, changes, self._keep_alive)
+            for work, committed in made:
                 with self._isolated(work.clock):
-                    self._write(work, written)
+                    self._write(work, committed)
 
-    def _records(self, work: _Work, shares: Mapping[str, range]) -> Iterable[Record]:
+    def _change(self, work: _Work, shares: Mapping[str, range]) -> Change | None:
         if work.control is not None:
-            yield work.control
-        elif work.inputs is not None and work.due:
-            clock = work.clock
-            yield from make_records(
-                clock.spec.name, work.inputs, shares[clock.spec.name], self._moment.leader_now_ms, clock.digest
-            )
+            return Change.of_record(work.control)
+        name = work.clock.spec.name
+        if work.inputs is None or not shares.get(name):
+            return None
+        ticks = make_ticks(name, work.inputs, shares[name], self._moment.leader_now_ms)
+        return Change.of_ticks(ticks, work.inputs.state)
 
-    def _write(self, work: _Work, records: list[Record]) -> None:
+    def _write(self, work: _Work, committed: Change | None) -> None:
         """Write the confirmed changes of one clock to the store."""
         clock, token = work.clock, self._term.token
         if work.batch is not None:
@@ -407,7 +408,7 @@ class Round:
                 self._prepare(work, work.roster)
         elif work.roster is not None and work.roster != clock.roster:
             self._write_roster(clock, work.roster)
-        ticks = [record.tick for record in records if record.tick is not None]
+        ticks = () if committed is None else committed.ticks
         if work.due and not ticks:
             self._wait_s = 0.0  # the limit of the round was reached
         if ticks:
@@ -424,7 +425,7 @@ class Round:
             self._observer.ticked(clock.spec.name, len(ticks), latency_s)
             self._holds[clock.spec.name] = None
         if clock.prepared:
-            clock.trouble.end(committed=bool(records))
+            clock.trouble.end(committed=committed is not None)
 
     def _may_prepare(self) -> bool:
         """True if the round has time for another clock. The lease is renewed before the first one."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from clocksvc.clock.due_ticks import pace_window_s
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.log_owner import LogOwner
-from clocksvc.clock.log_record import ClockState, LogEntry, Message, Record, encode_message
+from clocksvc.clock.log_record import ClockState, LogEntry, Message, Record, encode_message, encode_ticks
 from clocksvc.clock.log_state import LogState
 from clocksvc.clock.roster import Roster
 from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.progress import ClockParameters
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_log import KeepAlive, TickLog
@@ -110,6 +111,34 @@ class ClockTerm:
             self.paced_at = max(self.paced_at, now - pace_window_s(pace)) + ticks / pace
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one transaction changes of one clock: a control record, or consecutive ticks.
+
+    Attributes:
+        state: the state after all of the messages.
+        ticks: the ticks in the messages.
+        request_ids: the requests that the messages execute.
+    """
+
+    clock: str
+    messages: Sequence[Message]
+    state: ClockState
+    ticks: Sequence[Tick] = ()
+    request_ids: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_record(cls, record: Record) -> "Change":
+        """Return the change that a control record makes."""
+        return cls(record.clock, (encode_message(record),), record.state, request_ids=record.request_ids)
+
+    @classmethod
+    def of_ticks(cls, ticks: Sequence[Tick], before: ClockState) -> "Change":
+        """Return the change that ticks make, at least one, after a state."""
+        state = before.after(ticks[-1])
+        return cls(ticks[0].clock, encode_ticks(ticks, state), state, ticks)
+
+
 @dataclass(slots=True)
 class Term:
     """A term of a log's leader.
@@ -140,17 +169,17 @@ class Term:
     ready_before: Mapping[str, int | None] | None = None
     writing: bool = False
 
-    def commit(self, ticklog: TickLog, records: Sequence[Record], keep_alive: KeepAlive) -> None:
-        """Commit records in one transaction. When this returns, it is confirmed, and the states are up to date.
+    def commit(self, ticklog: TickLog, changes: Sequence[Change], keep_alive: KeepAlive) -> None:
+        """Commit changes in one transaction. When this returns, it is confirmed, and the states are up to date.
 
         Raises:
             ClocksvcError: as `TickLog.append`. The term is over, because the writer can't be used again.
         """
-        self.append(ticklog, [encode_message(record) for record in records], keep_alive)
-        for record in records:
-            clock = self.clocks[record.clock]
-            clock.state = record.state
-            clock.committed_request_ids |= record.request_ids
+        self.append(ticklog, [message for change in changes for message in change.messages], keep_alive)
+        for change in changes:
+            clock = self.clocks[change.clock]
+            clock.state = change.state
+            clock.committed_request_ids |= change.request_ids
 
     def append(self, ticklog: TickLog, messages: Sequence[Message], keep_alive: KeepAlive) -> None:
         """As `commit`, for messages that change no clock's state."""

@@ -1,6 +1,6 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
-`python -m tests.bench reporter latency leader backlog loop scrape` runs a part of it; `subscribers`, `takeover`,
+`python -m tests.bench reporter latency leader backlog shared loop scrape` runs a part of it; `subscribers`, `takeover`,
 `jobs`, `sizing`, `fleet`, `restore`, `table`, `consumer`, `consumer-size`, `schedules`, `drift` and `drift-outages`,
 which take minutes, run only when they are named.
 """
@@ -78,6 +78,7 @@ def main(names: list[str]) -> int:
             "leader": lambda: bench_leader.bench_step(valkey.url),
             "scrape": lambda: bench_scrape.run(kafka.bootstrap, valkey.url),
             "backlog": lambda: bench_leader.bench_backlog(kafka.bootstrap, valkey.url),
+            "shared": lambda: bench_leader.bench_shared_minute(kafka.bootstrap, valkey.url),
         }
         unknown = set(names) - set(benches)
         if unknown:

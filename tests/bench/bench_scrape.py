@@ -65,9 +65,10 @@ def run(bootstrap: str, redis_url: str) -> list[Figure]:
 
 
 def _ticks(bench: Bench) -> list[float]:
-    bench.latencies.clear()
-    eventually(lambda: len(bench.latencies) >= TICKS, within=120, what=f"{TICKS} ticks")
-    return bench.latencies[:TICKS]
+    latencies = bench.latencies[bench.spec.name]
+    latencies.clear()
+    eventually(lambda: len(latencies) >= TICKS, within=120, what=f"{TICKS} ticks")
+    return latencies[:TICKS]
 
 
 @contextmanager

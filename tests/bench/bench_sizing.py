@@ -177,7 +177,11 @@ def _room(redis_url: str) -> Iterator[Figure]:
         bench.lead()
         for ticks in (1, MANY + 1):
             bench.report_all(first_ms + (ticks - 1) * 1000)
-            eventually(lambda ticks=ticks: bench.leader.step() > 0 and bench.ticks >= ticks, within=60, what="ticks")  # type: ignore[misc]
+            eventually(
+                lambda ticks=ticks: bench.leader.step() > 0 and bench.ticks[bench.spec.name] >= ticks,  # type: ignore[misc]
+                within=60,
+                what="ticks",
+            )
         with redis.Redis.from_url(redis_url) as client:
             sizes = {
                 key.decode().rpartition(":")[2]: client.memory_usage(key, samples=0) or 0

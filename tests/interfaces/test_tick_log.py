@@ -1,6 +1,5 @@
 """The behaviour of all tick logs for writers. Reading and faults have files of their own."""
 
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +7,9 @@ from threading import Event
 
 import pytest
 
-from clocksvc.clock.log_record import Message, encode_message
+from clocksvc.clock.log_record import Message, decode_message, encode_message
 from clocksvc.clock.logs import LOGS
+from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import Fenced, OffsetGap, OutcomeUnknown, RecordRejected, TickLogMisconfigured, TickLogUnavailable
 from clocksvc.interfaces.tick_log import LogBounds, TickLog
 from tests.interfaces.tick_log_examples import LOG, KeepAliveCounter, control, messages, minutes
@@ -143,7 +143,7 @@ def test_an_append_is_complete_and_in_order(implementation: TickLogImplementatio
 
     assert end == end_of(log) == 6
     assert [(one.key, one.type) for one in seen] == [(b"checkins", "control")] + [(b"checkins", "tick")] * 3
-    assert [json.loads(one.value or b"")["state"]["last_tick"] for one in seen] == [
+    assert [to_rfc3339(decode_message(one).state.last_tick_ms or 0) for one in seen] == [
         "1970-01-01T00:04:00Z",
         "1970-01-01T00:05:00Z",
         "1970-01-01T00:06:00Z",

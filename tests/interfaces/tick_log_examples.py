@@ -39,7 +39,6 @@ def tick(minute: int, clock: str = CLOCK) -> Record:
         last_emitted_ms=at_ms + 500,
         exclusions=(Exclusion(Partition("ingest", 3), "ann", 7_000, "broken disk"),),
         topics={"ingest": TopicMetadata("abc", 4)},
-        config_digest="d1",
     )
     return Record(
         clock, state, Tick(clock, at_ms, at_ms - MINUTE_MS, MINUTE_MS, at_ms + 500, (Partition("ingest", 3),))

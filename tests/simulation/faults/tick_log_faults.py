@@ -123,7 +123,7 @@ def begin_foreign(context: FaultContext, number: int) -> None:
     if written and written[-1].value:
         body = json.loads(written[-1].value)
         body["timestamp_seconds"] += 120
-        body["time"] = body["state"]["last_tick"] = _rfc3339(body["timestamp_seconds"])
+        body["time"] = _rfc3339(body["timestamp_seconds"])
         forged = [Message(written[-1].key, json.dumps(body).encode(), "tick")]
     log.begin_foreign(*forged)
     assert log._foreign is not None

@@ -11,13 +11,15 @@ Wire = dict[str, Any]
 
 
 def body(message: Message) -> Wire:
-    """Return a record's JSON object."""
+    """Return a record's JSON object. The state of a tick gets its `last_tick`, which is the tick's time."""
     try:
         found = json.loads(message.value or b"")
     except ValueError as error:
         raise Violation(f"unreadable: a record {message.key!r} of type {message.type!r}") from error
     if not isinstance(found, dict):
         raise Violation(f"unreadable: a record {message.key!r} of type {message.type!r} is no object")
+    if isinstance(found.get("state"), dict):
+        found["state"].setdefault("last_tick", found.get("time"))
     return found
 
 

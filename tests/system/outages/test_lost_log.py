@@ -101,7 +101,6 @@ class ProxiedKafka:
         at_s = last["timestamp_seconds"] + later_s
         time = f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
         forged = {**last, "time": time, "timestamp_seconds": at_s, "previous": last["time"]}
-        forged["state"] = {**last["state"], "last_tick": time}
         producer.produce(
             self.installation.tick_log,
             json.dumps(forged).encode(),

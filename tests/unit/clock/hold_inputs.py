@@ -48,7 +48,6 @@ def hold_inputs(
         pause=pause,
         group="checkins-consumer",
         topics=dict(roster.topics),
-        config_digest="digest-a",
     )
     return HoldInputs(
         state=state,

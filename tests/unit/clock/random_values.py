@@ -35,11 +35,12 @@ STATES = st.builds(
     pause=st.none() | st.builds(Pause, st.text(), MOMENTS, st.text()),
     group=st.text(),
     topics=st.dictionaries(TOPICS, st.builds(TopicMetadata, st.text(), st.integers(0, 10_000)), max_size=3),
-    config_digest=st.text(),
 )
 GRANTED = st.lists(st.fixed_dictionaries({"kind": st.text(), "by": st.text(), "reason": st.text()}), max_size=2)
 RECORDS = st.builds(
-    lambda clock, state, tick, requests: Record(tick.clock if tick else clock, state, tick, tuple(requests)),
+    lambda clock, state, tick, requests: (
+        Record(clock, state, None, tuple(requests)) if tick is None else Record(tick.clock, state.after(tick), tick)
+    ),
     NAMES,
     STATES,
     st.none() | TICKS,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clocksvc.clock.due_ticks import due_boundaries, make_records
+from clocksvc.clock.due_ticks import due_boundaries, make_ticks
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
-from clocksvc.clock.log_record import ClockState, decode_record, encode_record
+from clocksvc.clock.log_record import ClockState, decode_message, encode_ticks
 from clocksvc.clock.tick import Tick
 from tests.unit.clock.hold_inputs import ROSTER
 
@@ -87,8 +87,8 @@ def test_the_chain_is_always_complete(steps: list[tuple[HoldInputs, int]], start
         result = due_boundaries(seen, limit)
         if isinstance(result, Hold):
             continue
-        for record in make_records("checkins", seen, result, 1_000 * number, "digest-a"):
-            read = decode_record(record.type, encode_record(record))
+        for message in encode_ticks(make_ticks("checkins", seen, result, 1_000 * number), seen.state):
+            read = decode_message(message)
             assert read.tick is not None
             assert_follows(state.last_tick_ms, read.tick, seen)
             ticks.append(read.tick)

@@ -10,11 +10,12 @@ from clocksvc.clock.due_ticks import (
     MAX_TICKS_PER_ROUND,
     count_due,
     due_boundaries,
-    make_records,
+    make_ticks,
     share_ticks,
     within_pace,
 )
 from clocksvc.clock.holds import Hold, HoldInputs, Reason
+from clocksvc.clock.log_record import decode_message, encode_ticks
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata
 from tests.unit.clock.hold_inputs import ORDERS, ORDERS_0, ORDERS_1, ORDERS_2, PAUSE, exclusion, hold_inputs
 from tests.unit.clock.times import at
@@ -230,10 +231,10 @@ def test_each_record_names_the_tick_before_it() -> None:
     """Three ticks of one batch are a chain from the last tick on, and each record's state ends with its own tick."""
     seen = hold_inputs(lowest="12:03", leader="12:04", store="12:04")
 
-    made = make_records("checkins", seen, due(seen), at("12:04:00.250"), "digest-a")
+    ticks = make_ticks("checkins", seen, due(seen), at("12:04:00.250"))
+    made = [decode_message(one) for one in encode_ticks(ticks, seen.state)]
 
-    assert [record.type for record in made] == ["tick"] * 3
-    ticks = [record.tick for record in made if record.tick is not None]
+    assert [record.tick for record in made] == ticks
     assert [tick.at_ms for tick in ticks] == [at("12:01"), at("12:02"), at("12:03")]
     assert [tick.previous_ms for tick in ticks] == [at("12:00"), at("12:01"), at("12:02")]
     assert {(tick.clock, tick.interval_ms, tick.emitted_at_ms) for tick in ticks} == {
@@ -248,32 +249,31 @@ def test_a_first_tick_names_what_init_said(last: str | None, why: str) -> None:
     """A clock's first tick has no `previous`, or the T of `clocksvc init`."""
     seen = hold_inputs(last=last)
 
-    (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
+    (made,) = make_ticks("checkins", seen, due(seen), at("12:01:10"))
 
-    assert made.tick is not None, why
-    assert made.tick.at_ms == at("12:01")
-    assert made.tick.previous_ms == (None if last is None else at(last))
+    assert made.at_ms == at("12:01"), why
+    assert made.previous_ms == (None if last is None else at(last))
 
 
 def test_a_tick_names_who_was_not_waited_for() -> None:
     """All ticks made under exclusions name them, in order; exclusions of missing partitions are left out."""
     seen = hold_inputs(roster=roster({"orders": GROWN}, excluded=(2, 0)))
 
-    (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-a")
+    (made,) = make_ticks("checkins", seen, due(seen), at("12:01:10"))
 
-    assert made.tick is not None
-    assert made.tick.excluded == (ORDERS_0, ORDERS_2)
+    assert made.excluded == (ORDERS_0, ORDERS_2)
 
 
 def test_a_record_carries_all_that_the_next_leader_needs() -> None:
-    """Exclusions are handed on; partition counts, ids and digest are those that the tick was made with."""
+    """Exclusions are handed on; partition counts and ids are those that the tick was made with."""
     seen = hold_inputs(roster=roster({"orders": GROWN}, excluded=(1,)))
 
-    (made,) = make_records("checkins", seen, due(seen), at("12:01:10"), "digest-b")
+    ticks = make_ticks("checkins", seen, due(seen), at("12:01:10"))
+    (message,) = encode_ticks(ticks, seen.state)
+    made = decode_message(message)
 
     assert made.state.exclusions == (exclusion(ORDERS_1),)
     assert (made.state.topics, made.state.group) == ({"orders": GROWN}, "checkins-consumer")
-    assert made.state.config_digest == "digest-b"
 
 
 SPANS = st.builds(range, st.integers(0, 9), st.integers(0, 800)).map(lambda due: due or range(1))
@@ -354,7 +354,7 @@ def test_a_pace(why: str, pace: float | None, elapsed_s: float, on_time_from_ms:
 
 def test_without_anything_due_there_is_no_record() -> None:
     """An empty span makes no record, and no state."""
-    assert make_records("checkins", hold_inputs(), range(0), at("12:01:10"), "digest-a") == []
+    assert make_ticks("checkins", hold_inputs(), range(0), at("12:01:10")) == []
 
 
 def due(seen: HoldInputs) -> range:

@@ -265,11 +265,11 @@ def test_the_messages_of_a_snapshot() -> None:
     assert (first.key, first.type, _json(first.value)) == (
         b"_installation",
         "installation",
-        {"format": 3, "prefix": "clocksvc", "store": "redis:6379", "store_id": "a1"},
+        {"format": 4, "prefix": "clocksvc", "store": "redis:6379", "store_id": "a1"},
     )
     assert copies == [Message(b"a", b"2", "snapshot"), Message(b"b", b"1", "snapshot")]
     assert (last.key, last.type, _json(last.value)) == (
         b"_snapshot-end",
         "snapshot-end",
-        {"format": 3, "offset": 41, "count": 2, "complete": False},
+        {"format": 4, "offset": 41, "count": 2, "complete": False},
     )

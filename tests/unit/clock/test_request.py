@@ -39,7 +39,7 @@ GONE = Partition("gone", 7)
 ADA = Exclusion(ORDERS_3, "ada", at("11:30"), "a disk died")
 BOB = Exclusion(PAYMENTS_0, "bob", at("11:40"), "moved")
 PAUSED = Pause("ada", at("11:30"), "planned work")
-RUNNING = ClockState(at("12:00"), at("12:00:02"), (), None, "checkins-consumer", dict(ROSTER.topics), {}, "digest")
+RUNNING = ClockState(at("12:00"), at("12:00:02"), (), None, "checkins-consumer", dict(ROSTER.topics))
 
 
 def asked(kind: RequestKind | str, partition: Partition | None = None, reason: str = "why", id: str = "r1") -> Request:

@@ -179,7 +179,7 @@ def _unreadable(shared: SharedLog, clock: str) -> None:
 def _readable(shared: SharedLog, clock: str) -> None:
     entries = [entry.message for entry in shared.log.committed()]
     copy = next(one for one in reversed(entries) if one.key == clock.encode() and b": 99" not in (one.value or b""))
-    shared.log.commit([copy._replace(type="control")])
+    shared.log.commit([copy._replace(type="snapshot")])
 
 
 def _foreign_store(shared: SharedLog, clock: str) -> None:
