@@ -11,17 +11,45 @@ from clocksvc.clock.spec import ClockSpec, Replica, describe_config_conflict
 from clocksvc.interfaces.leases import Leases, ProgressReading, RoundReading
 from clocksvc.interfaces.progress import SILENT_MS, ForeignReports, PartitionClock
 from clocksvc.leader.lease import ANNOUNCEMENTS_COMPLETE_AFTER_MS
-from clocksvc.leader.term import ClockTerm
+from clocksvc.leader.term import ClockTerm, NamedHold
 
 IDLE_S = 1.0
 """A leader does a round at least this often."""
 NAMED_PARTITIONS = 100
+NAMED_CLOCKS = 10
+"""For how many clocks that hold a round reads the partitions that lag, at most. If all clocks of a log hold, for
+example because a consumer of all of them has stopped, the others follow in the next rounds. A round must be short."""
 _REPORTS_END_IT = (
     Reason.PARTITION_BEHIND,
     Reason.PARTITION_UNREPORTED,
     Reason.REPORTS_REJECTED,
     Reason.TOO_FAR_BACK,
 )
+
+
+@dataclass(slots=True)
+class NameLimit:
+    """Decides for which clocks that hold a round reads the names of partitions.
+
+    Attributes:
+        every_s: the age at which names are read again, so that all clocks of the log get their turn.
+        left: for how many clocks this round may still read them.
+    """
+
+    every_s: float
+    left: int = NAMED_CLOCKS
+
+    @classmethod
+    def of(cls, clocks: int) -> "NameLimit":
+        """Return the limit for a log with so many clocks. With few clocks, each round reads all names."""
+        return cls(0.0 if clocks <= NAMED_CLOCKS else clocks / NAMED_CLOCKS * IDLE_S)
+
+    def allows(self, named_at: float, now: float) -> bool:
+        """True if names that were read at a time may be read again now."""
+        if self.left <= 0 or now - named_at < self.every_s:
+            return False
+        self.left -= 1
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +59,14 @@ class Moment:
     Attributes:
         leader_now_ms, monotonic: the leader's wall clock and monotonic clock.
         started_ms: wall time at which this process's leader was created.
+        name_limit: for which clocks names of partitions are read.
     """
 
     reading: RoundReading
     leader_now_ms: int
     monotonic: float
     started_ms: int
+    name_limit: NameLimit
 
     def announcements_missing_ms(self) -> int:
         """Return the ms until all live replicas have announced themselves after the store lost announcements."""
@@ -85,6 +115,7 @@ def evaluate_clock(clock: ClockTerm, progress: ProgressReading, moment: Moment, 
     inputs = _inputs(clock, progress, moment)
     due = due_boundaries(inputs)
     if isinstance(due, range) and clock.truncated is None:
+        clock.named = None
         return _due(clock, inputs, due, moment.monotonic)
     hold = clock.truncated
     if hold is None:
@@ -136,6 +167,7 @@ def _inputs(clock: ClockTerm, progress: ProgressReading, moment: Moment) -> Hold
 
 def _visible_hold(clock: ClockTerm, inputs: HoldInputs, hold: Hold, moment: Moment, leases: Leases) -> Hold | None:
     if not hold.is_visible(moment.quiet_ms(clock), clock.spec.effective_hold_after_ms):
+        clock.named = None
         return None
     if hold.reason is Reason.CONFIG_CONFLICT and len(inputs.digests) > 1:
         name, configs = clock.spec.name, leases.configs()
@@ -143,11 +175,20 @@ def _visible_hold(clock: ClockTerm, inputs: HoldInputs, hold: Hold, moment: Mome
         replicas = [Replica(holder, digest, configs.get(digest, "")) for holder, digest in digests]
         advice = "Finish the rolling update, or stop the replicas with the wrong configuration"
         return replace(hold, detail=f"{describe_config_conflict(replicas)}. {advice}")
-    if hold.reason is Reason.TOO_FAR_BACK:
-        return _name_partitions_too_far_back(clock, inputs, hold)
-    if hold.reason in (Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
-        return _name_partitions(clock, inputs, hold)
+    if hold.reason in (Reason.TOO_FAR_BACK, Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
+        return _named(clock, inputs, hold, moment)
     return hold
+
+
+def _named(clock: ClockTerm, inputs: HoldInputs, hold: Hold, moment: Moment) -> Hold:
+    """Return the hold with the names of its partitions, or with those of an earlier round: see NameLimit."""
+    before = clock.named if clock.named is not None and clock.named.reason == hold.reason else None
+    now = moment.monotonic
+    if not moment.name_limit.allows(float("-inf") if before is None else before.at, now):
+        return hold if before is None else before.hold
+    name = _name_partitions_too_far_back if hold.reason is Reason.TOO_FAR_BACK else _name_partitions
+    clock.named = NamedHold(hold.reason, name(clock, inputs, hold), now)
+    return clock.named.hold
 
 
 def _name_partitions(clock: ClockTerm, inputs: HoldInputs, hold: Hold) -> Hold:

@@ -26,7 +26,7 @@ from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
-from clocksvc.leader.evaluation import IDLE_S, Evaluation, Moment, evaluate_clock
+from clocksvc.leader.evaluation import IDLE_S, Evaluation, Moment, NameLimit, evaluate_clock
 from clocksvc.leader.lease import LEASE_MS
 from clocksvc.leader.parameters import resolve_parameters
 from clocksvc.leader.recovery import append_snapshot, compare_stream
@@ -119,7 +119,8 @@ class Round:
         self._parts, self._term, self._restoration = parts, term, restoration
         self._observer, self._started_ms, self._keep_alive = observer, started_ms, keep_alive
         self._reading = parts.leases.read_round(term.token, LEASE_MS, tuple(term.clocks))
-        self._moment = Moment(self._reading, parts.time.now_ms(), parts.time.monotonic(), started_ms)
+        name_limit = NameLimit.of(len(term.clocks))
+        self._moment = Moment(self._reading, parts.time.now_ms(), parts.time.monotonic(), started_ms, name_limit)
         self._holds: dict[str, Hold | None] = {}
         self._due_ticks: dict[str, int | None] = {}
         self._prepared: set[str] = set()

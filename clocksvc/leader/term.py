@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clocksvc.clock.due_ticks import pace_window_s
-from clocksvc.clock.holds import Hold
+from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.log_owner import LogOwner
 from clocksvc.clock.log_record import ClockState, LogEntry, Message, Record, encode_message, encode_ticks
 from clocksvc.clock.log_state import LogState
@@ -48,6 +48,20 @@ class Trouble:
             self.hold, self.failures, self.rejected = None, 0, False
 
 
+@dataclass(frozen=True, slots=True)
+class NamedHold:
+    """A hold with the names of the partitions that lag.
+
+    Attributes:
+        reason: the reason before the partitions were read; they can give another one.
+        at: monotonic time at which they were read.
+    """
+
+    reason: Reason | str
+    hold: Hold
+    at: float
+
+
 @dataclass(slots=True)
 class ClockTerm:
     """One clock during a term.
@@ -76,6 +90,7 @@ class ClockTerm:
             then no latency.
         announced: True while the clock catches up, once it was published how many ticks are due.
         paced_at: monotonic time up to which the clock's `catch_up_pace` is used up.
+        named: the hold whose partitions were read last, while it lasts.
         committed_request_ids: requests that are done, but whose results may not be written yet: those in the record
             with which this term began, and those that this term has committed.
     """
@@ -102,6 +117,7 @@ class ClockTerm:
     was_blocked: bool = False
     announced: bool = False
     paced_at: float = float("-inf")
+    named: NamedHold | None = None
     committed_request_ids: frozenset[str] = frozenset()
 
     def use_pace(self, ticks: int, now: float) -> None:

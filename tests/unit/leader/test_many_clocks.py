@@ -6,11 +6,14 @@ from unittest.mock import patch
 
 import pytest
 
+from clocksvc.clock.holds import Reason
+from clocksvc.clock.partition import Partition
+from clocksvc.leader.evaluation import NAMED_CLOCKS
 from clocksvc.memory.leases import MemoryLeases
 from clocksvc.memory.store import MemoryStore
 from tests.faulty.shared_log import SharedLog
 from tests.faulty.topics import FaultyTopics
-from tests.unit.leader.clocks import minutes, stored_times
+from tests.unit.leader.clocks import minutes, published_hold, stored_times
 
 pytestmark = pytest.mark.core
 
@@ -18,7 +21,7 @@ CLOCKS = 30
 _COUNTED = {
     FaultyTopics: ("describe", "timestamp_types"),
     MemoryLeases: ("read_round", "publish_statuses"),
-    MemoryStore: ("claim", "bounds", "write_roster"),
+    MemoryStore: ("claim", "bounds", "write_roster", "lagging_partitions"),
 }
 
 
@@ -78,3 +81,20 @@ def test_a_tick_needs_one_round(calls: Counter[str]) -> None:
 
     assert all(stored_times(store) == minutes(1, 2) for store in shared.stores.values())
     assert calls["read_round"] == 1
+
+
+def test_holds_of_all_clocks_are_named_in_turn(calls: Counter[str]) -> None:
+    """The consumers of all clocks stop. Each round reads the partitions of ten clocks, so rounds stay short. A few
+    seconds later, each hold names its partitions, and is named again each few seconds."""
+    shared = SharedLog(CLOCKS)
+    shared.add_leader()
+    shared.report(minutes(1)[0])
+    shared.run(119, step_s=1)
+    calls.clear()
+
+    shared.run(5, step_s=1)
+
+    assert calls["read_round"] <= 6
+    assert calls["lagging_partitions"] <= 5 * NAMED_CLOCKS
+    for name, store in shared.stores.items():
+        assert published_hold(store) == (Reason.PARTITION_BEHIND, (Partition(name, 0),))
