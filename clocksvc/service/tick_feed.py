@@ -53,9 +53,10 @@ class TickFeed:
         beginning_ms: the time that is `previous` in the clock's first tick, or will be (`clocksvc init` set it). None
             if there is no such time, or if this feed has not followed the clock since before its first tick.
 
+        buffer_bytes: about how many bytes the ticks in memory need at most.
+
     Args:
-        buffer_size, buffer_bytes: the largest number of ticks in memory, and about how many bytes they need at most.
-            The newest ticks are kept, at least one.
+        buffer_size: the largest number of ticks in memory. The newest ticks are kept, at least one.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class TickFeed:
         self.clock = clock
         self._stream = stream
         self._time = time
+        self.buffer_bytes = buffer_bytes
         self._buffer_size = buffer_size
-        self._buffer_bytes = buffer_bytes
         self._buffer = TickBuffer(buffer_size, buffer_bytes)
         self._subscribers: list[Callable[[], None]] = []
         self._stepped_at: float | None = None
@@ -244,7 +245,7 @@ class TickFeed:
 
     def _history_size(self, last: Tick) -> int:
         """Return how many of the newest ticks fit into the memory, if they are like the last one."""
-        return max(1, min(self._buffer_size, self._buffer_bytes // size_of(last)))
+        return max(1, min(self._buffer_size, self.buffer_bytes // size_of(last)))
 
     def _continue_with(self, last: Tick, tail: StreamTail, limit: int) -> bool:
         if tail.ticks and first_chain_break(last.at_ms, tail.ticks) is None:

@@ -46,6 +46,22 @@ def feed_accepts_a_gap() -> Patched:
 
 
 @defect(
+    "a feed shows what was read with other clocks without a check",
+    Promise.NEVER_LOST,
+    "lost",
+    "back",
+    directed="unit/service/test_notice_follower.py::test_a_hole_in_a_stream_is_not_shown",
+)
+def feed_accepts_any_tail() -> Patched:
+    def show(feed: TickFeed, last: Tick, tail: StreamTail, limit: int) -> bool:
+        feed._buffer.extend(tail.ticks)
+        feed.rebuilding = False
+        return True
+
+    return patch.object(TickFeed, "_continue_with", show)
+
+
+@defect(
     "a cursor older than the kept ticks gets the kept ticks",
     Promise.NEVER_LOST,
     "lost",

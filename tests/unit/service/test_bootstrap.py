@@ -13,6 +13,7 @@ from clocksvc.clock.logs import group_by_log
 from clocksvc.errors import InvalidValue
 from clocksvc.leader.context import NoObserver
 from clocksvc.service import bootstrap
+from clocksvc.service.tick_feed import BUFFER_BYTES
 from clocksvc.settings import Settings, settings_from
 
 pytestmark = pytest.mark.core
@@ -30,6 +31,18 @@ def options(configured: Settings) -> dict[str, Any]:
     client: Any = bootstrap.open_connection(configured).client()
     found: dict[str, Any] = client.connection_pool.connection_kwargs
     return found
+
+
+def test_all_clocks_share_the_memory_for_ticks() -> None:
+    """A process with many clocks needs no more than one with few."""
+    shares = []
+    for count in (1, 300):
+        clocks = {f"clock-{number}": {"topics": ["ingest"], "group": "consumers"} for number in range(count)}
+        service = bootstrap.Service(settings_from({"clocks": clocks}), NoObserver())
+        shares.append([view.feed.buffer_bytes for view in service.views.values()])
+
+    assert [len(share) for share in shares] == [1, 300]
+    assert all(0.99 * BUFFER_BYTES < sum(share) <= BUFFER_BYTES for share in shares)
 
 
 def test_plain_url() -> None:

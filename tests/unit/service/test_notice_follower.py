@@ -307,6 +307,42 @@ def test_the_streams_of_many_clocks_are_read_with_one_question() -> None:
     assert set(followed.steps().values()) == {0}
 
 
+def test_a_hole_in_a_stream_is_not_shown() -> None:
+    """The feed stops before the hole, and continues when it is filled."""
+    bed = ClockFixture()
+    chain, follower = ticks(8), bed.follower()
+    bed.publish(*chain[:3])
+    follower.step(0)
+
+    bed.have([*chain[:5], *chain[6:]])
+    follower.step(0)
+    assert (bed.feed.last, bed.feed.rebuilding) == (chain[4], True)
+
+    bed.have(chain)
+    follower.step(0)
+    assert (bed.feed.last, bed.feed.rebuilding) == (chain[7], False)
+    assert bed.feed.newest(100) == chain
+
+
+def test_ticks_that_will_be_restored_are_waited_for() -> None:
+    """A replica that missed ticks before a loss of the store shows none of the later ones, and reads no more for it."""
+    followed = Followed(Notices(None), "a")
+    chain = ticks(4, clock="a")
+    content = followed.stores["a"].server.content.clock("a")
+    content.ticks = chain[:1]
+    followed.follower.step()
+
+    content.ticks, content.written, content.restoring = chain[3:], True, True
+    followed.time.advance(READ_EVERY_S)
+    followed.follower.step()
+    assert (followed.feeds["a"].last, followed.feeds["a"].rebuilding, followed.steps()["a"]) == (chain[0], True, 0)
+
+    content.ticks, content.restoring = chain, False
+    followed.time.advance(RETRY_EVERY_S)
+    followed.follower.step()
+    assert (followed.feeds["a"].last, followed.feeds["a"].rebuilding) == (chain[3], False)
+
+
 def test_a_lost_stream_costs_no_step() -> None:
     """While the streams of many clocks are empty, they are read together, once a second."""
     followed = Followed(Notices(None), *SAME_LOG)
