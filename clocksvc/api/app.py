@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from clocksvc.api import clocks, holds, overrides, pages, probes, problems, reports, schedules, stream, ticks
 from clocksvc.api.allowed_hosts import AllowedHosts
-from clocksvc.api.async_clock import AsyncClock, LoopThreads, ShutdownSignal
+from clocksvc.api.async_clock import LoopThreads, ShutdownSignal, async_clocks
 from clocksvc.api.exception_handlers import add_exception_handlers
 from clocksvc.api.invalid_http import InvalidHttp
 from clocksvc.api.models import problem_schema
@@ -74,7 +74,7 @@ def create_app(
     app.state.schedules = {name: access.get(name) for name in views}
     app.state.views = views
     app.state.list_threads, app.state.probe_threads = LoopThreads(LIST_THREADS), LoopThreads(PROBE_THREADS)
-    app.state.clocks = {name: AsyncClock(view, app.state.closing) for name, view in views.items()}
+    app.state.clocks = async_clocks(views, app.state.closing)
     for resource in (clocks, holds, ticks, stream, overrides, schedules, reports, probes, pages):
         app.include_router(resource.router)
     if metrics is not None:

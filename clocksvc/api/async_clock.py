@@ -1,20 +1,21 @@
 """Makes a clock usable in the event loop. All clients of a clock wait for the same asyncio event.
 
 The event is set when the clock's feed, which runs in a thread, has changed. Each tick is encoded once for all clients.
-Each clock has its own threads for blocking calls, so that the slow store of one clock never delays another clock.
-Requests to the leader, which wait for seconds, have other threads than reads.
+The clocks of a log share threads for blocking calls. They are on one server, so a server that hangs delays no clock of
+another one. Requests to the leader, which wait for seconds, have other threads than reads.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 from fastapi.sse import format_sse_event
 
+from clocksvc.clock.logs import group_by_log
 from clocksvc.clock.tick import Tick
 from clocksvc.service.clock_view import ClockView
 
@@ -22,8 +23,11 @@ T = TypeVar("T")
 
 logger = logging.getLogger("clocksvc.api")
 
-THREADS_PER_CLOCK = 16
-_MAX_ENCODED_TICKS = 4_096
+READ_THREADS, REQUEST_THREADS = 8, 4
+"""The largest numbers of threads for the clocks of a log: for calls of the store, and for requests to the leader."""
+_MAX_ENCODED_TICKS, _MIN_ENCODED_TICKS = 4_096, 16
+_ENCODED_TICKS_OF_ALL = 16_384
+"""The encoded ticks in memory, of a KB each. Each clock has the same share."""
 
 
 class ShutdownSignal:
@@ -70,14 +74,21 @@ class AsyncClock:
     Attributes:
         streams: the number of open streams. Any thread may read it.
         streams_dropped: the number of streams closed because the client stopped reading. Any thread may read it.
+
+    Args:
+        reads, requests: the threads for calls of the store, and for requests to the leader.
+        encoded_ticks: the largest number of encoded ticks in memory.
     """
 
-    def __init__(self, view: ClockView, closing: ShutdownSignal) -> None:
+    def __init__(
+        self, view: ClockView, closing: ShutdownSignal, reads: LoopThreads, requests: LoopThreads, encoded_ticks: int
+    ) -> None:
         self.view, self.feed = view, view.feed
         self.closing = closing
+        self._reads, self._requests = reads, requests
+        self._encoded_ticks = encoded_ticks
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
-        self._reads, self._requests = LoopThreads(THREADS_PER_CLOCK), LoopThreads(THREADS_PER_CLOCK)
         self._encoded: dict[int, tuple[Tick, str, bytes]] = {}
         self.streams = self.streams_dropped = 0
         self.feed.on_change(self._notify)
@@ -90,7 +101,7 @@ class AsyncClock:
             self._loop, self._changed = loop, asyncio.Event()
 
     async def run_blocking(self, call: Callable[[], T]) -> T:
-        """Run `call`, which may block, in one of this clock's threads. Return its result."""
+        """Run `call`, which may block, in one of the threads of the clock's log. Return its result."""
         return await self._reads.run(call)
 
     async def run_request(self, call: Callable[[], T]) -> T:
@@ -150,7 +161,7 @@ class AsyncClock:
             return cached
         text = json.dumps(tick.to_wire(), separators=(",", ":"))
         encoded = tick, text, format_sse_event(data_str=text, event="tick", id=str(tick.at_ms // 1000))
-        if len(self._encoded) >= _MAX_ENCODED_TICKS:
+        if len(self._encoded) >= self._encoded_ticks:
             del self._encoded[next(iter(self._encoded))]
         self._encoded[tick.at_ms] = encoded
         return encoded
@@ -169,3 +180,13 @@ class AsyncClock:
     def _set_changed(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def async_clocks(views: Mapping[str, ClockView], closing: ShutdownSignal) -> dict[str, AsyncClock]:
+    """Return all clocks of a process for use in the event loop."""
+    share = min(_MAX_ENCODED_TICKS, max(_MIN_ENCODED_TICKS, _ENCODED_TICKS_OF_ALL // max(1, len(views))))
+    clocks: dict[str, AsyncClock] = {}
+    for names in group_by_log(views).values():
+        reads, requests = LoopThreads(READ_THREADS), LoopThreads(REQUEST_THREADS)
+        clocks |= {name: AsyncClock(views[name], closing, reads, requests, share) for name in names}
+    return clocks
