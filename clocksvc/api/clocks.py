@@ -96,7 +96,7 @@ async def list_clocks(
     ] = "full",
 ) -> Response:
     """Returns the clocks that the caller may see, in pages. `counts` has the number of clocks with each status, of all
-    that match `search`, whatever the page and `status` are.
+    that match `search`, on all pages and with any status.
 
     The states are at most 0.25 s old, or 1 ms for each clock of this replica if that is more. With the order `worst`, a
     clock whose state changes between two pages can be on both or on neither. A clock whose state does not change is on

@@ -24,6 +24,7 @@ from clocksvc.cli.server_process import (
     on_end_signals,
     redis_check,
 )
+from clocksvc.clock.partition import name_first
 from clocksvc.interfaces.due_sink import DueSink
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.runtime.worker_thread import WorkerThread
@@ -76,7 +77,9 @@ def run_scheduler(settings: Settings, *, insecure: bool = False, status: StatusL
         service.start()
         progress.start()
         checking.start()
-        logger.info("scheduling", extra={"address": address, "port": port, "clocks": sorted(service.clocks)})
+        logger.info(
+            "scheduling", extra={"address": address, "port": port, "clocks": name_first(sorted(service.clocks))}
+        )
         try:
             # Imported while Kafka sends the first records: the packages of the HTTP server take half a second.
             from clocksvc.cli.scheduler_http import scheduler_server

@@ -26,6 +26,7 @@ from clocksvc.cli.server_process import (
     on_end_signals,
     redis_check,
 )
+from clocksvc.clock.partition import name_first
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.metrics.exposition import Metrics
 from clocksvc.service import bootstrap
@@ -84,7 +85,7 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
         checking = redis_check(settings)
         checking.start()
         service.start()
-        logger.info("serving", extra={"host": host, "port": port, "clocks": sorted(service.views)})
+        logger.info("serving", extra={"host": host, "port": port, "clocks": name_first(sorted(service.views))})
         try:
             http.run(sockets=[listener])
         finally:

@@ -66,7 +66,7 @@ def test_start_answer_and_orderly_end(workspace: Workspace, ended_by: signal.Sig
     assert store.snapshot().leader is None
     store.close()
     lines = [json.loads(line) for line in workspace.output().splitlines()]
-    assert [line["clocks"] for line in lines if line["message"] == "serving"] == [["checkins"]]
+    assert [line["clocks"] for line in lines if line["message"] == "serving"] == ["checkins"]
     assert lines[-1]["message"] == "ended"
 
 
