@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import urllib3
 
 from clocksvc.check import probe_redis, probe_service, rules_kafka, rules_topic
 from clocksvc.check.finding import Finding, Level, format_duration, ok, problem, warning, worst
@@ -17,6 +18,8 @@ from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, TopicFacts
 from clocksvc.redis.diagnostics import RedisFacts
 from clocksvc.settings import settings_from
+from tests.unit.api.clock_fixture import ClockFixture
+from tests.unit.api.running_service import serving
 
 pytestmark = pytest.mark.core
 
@@ -454,6 +457,19 @@ def test_serve_and_scheduler_on_one_port(scheduler: dict[str, str], clock: dict[
         if is_warned
         else ""
     )
+
+
+def test_all_pages_of_the_clocks_of_a_running_service_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configured clock is not missing there because it is on a later page."""
+    monkeypatch.setattr("clocksvc.api.clocks.MAX_COMPACT_BYTES", 900)
+    fixtures = [ClockFixture(name) for name in ("a-clock", "b-clock", "checkins")]
+    clocks = {fixture.spec.name: {"topics": ["ingest"], "group": "consumers"} for fixture in fixtures}
+    with serving(*fixtures) as served:
+        assert len(urllib3.request("GET", f"{served.url}/v1/clocks?view=brief").json()["clocks"]) == 1
+        settings = settings_from({"clocks": clocks, "api": {"port": served.port}})
+        found = [one for one in probe_service.probe_service(settings) if one.part == f"port {served.port}"]
+
+    assert "with the configured clocks" in texts_of(found, OK)
 
 
 @pytest.mark.parametrize(
