@@ -41,7 +41,9 @@ class Topics(Protocol):
         """
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
-        """Return the timestamp type of each topic. Topics whose type Kafka does not return are absent.
+        """Return the timestamp type of each topic, at most some seconds old.
+
+        Topics whose type Kafka does not return are absent.
 
         Raises:
             MetadataUnavailable: no answer.

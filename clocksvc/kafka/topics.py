@@ -17,6 +17,7 @@ from clocksvc.interfaces.topics import ClusterMetadata, TimestampType
 from clocksvc.kafka.admin import Admin, Cluster, config_values
 from clocksvc.kafka.client import NO_ANSWER, NOT_AUTHORIZED, UNKNOWN_TOPIC, SlicedDeadline, describe_error, error_code
 from clocksvc.kafka.heartbeats import HeartbeatProducer
+from clocksvc.kafka.timestamp_types import SharedTimestampTypes
 
 K = TypeVar("K")
 
@@ -40,6 +41,7 @@ class KafkaTopics:
         self._lock = threading.Lock()
         self._admin: Admin | None = None
         self._heartbeats = HeartbeatProducer(settings, self._time)
+        self._types = SharedTimestampTypes(self._read_timestamp_types, self._time)
 
     def describe(self, topics: Collection[str]) -> ClusterMetadata:
         wanted = TopicCollection(list(topics))
@@ -75,12 +77,7 @@ class KafkaTopics:
         return ClusterMetadata(cluster.id, found, failures)
 
     def timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
-        if not topics:
-            return {}
-        resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-        admin, futures = self._ask(lambda client: client.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S))
-        found = {resource.name: _timestamp_type(admin, resource.name, future) for resource, future in futures.items()}
-        return {name: timestamp_type for name, timestamp_type in found.items() if timestamp_type}
+        return self._types.get(topics)
 
     def put_heartbeats(
         self,
@@ -96,6 +93,12 @@ class KafkaTopics:
         with self._lock:
             self._admin = None
         self._heartbeats.close()
+
+    def _read_timestamp_types(self, topics: Collection[str]) -> Mapping[str, TimestampType]:
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+        admin, futures = self._ask(lambda client: client.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S))
+        found = {resource.name: _timestamp_type(admin, resource.name, future) for resource, future in futures.items()}
+        return {name: timestamp_type for name, timestamp_type in found.items() if timestamp_type}
 
     def _ask(
         self,
