@@ -20,7 +20,7 @@ def main() -> int:
         (own := folder / str(replicas)).mkdir()
         changes = [one for one in (FOR_TWO if replicas == 2 else FOR_THREE) if options.only in one.__name__]
         with ValkeyServer() as valkey:
-            outcome = run(own, replicas, options.clocks, changes, valkey)
+            outcome = run(own, replicas, options.clocks, changes, valkey, interval_s=options.interval)
         print(*outcome.report(), sep="\n", flush=True)
         wrong += len(outcome.wrong())
     if wrong:
@@ -33,7 +33,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.system.outages.fleet", description=__doc__)
     parser.add_argument("--replicas", type=int, nargs="+", default=[2, 3])
-    parser.add_argument("--clocks", type=int, default=48, help="of 1 s each, over all logs")
+    parser.add_argument("--clocks", type=int, default=48, help="over all logs")
+    parser.add_argument("--interval", type=int, default=1, help="of the clocks, in seconds")
     parser.add_argument("--only", default="", help="only the changes whose name contains this")
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs in any case")
     return parser.parse_args()

@@ -15,11 +15,16 @@ from tests.system.outages.rounds.report import ERRORS
 
 
 class Delay(NamedTuple):
-    """A tick that came later than it could: since when it could be given, and by how many ms it was late."""
+    """How late a tick was: since when it could be given, when it came, and the difference, in ms."""
 
     since_ms: int
-    ms: int
+    came_ms: int
     clock: str
+
+    @property
+    def ms(self) -> int:
+        """By how many ms the tick was late."""
+        return self.came_ms - self.since_ms
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,13 @@ class Judgement:
     wrong: dict[str, list[str]] = field(default_factory=lambda: {error: [] for error in ERRORS})
 
     def longest(self, began_ms: int, ended_ms: int) -> Delay | None:
-        """The longest delay of a tick that could be given between two times; None without one."""
-        own = (delay for delay in self.delays if began_ms <= delay.since_ms < ended_ms)
+        """The longest delay of a tick that came between two times; None without one."""
+        own = (delay for delay in self.delays if began_ms <= delay.came_ms < ended_ms)
         return max(own, key=lambda delay: delay.ms, default=None)
 
     def ticks_in(self, began_ms: int, ended_ms: int) -> int:
-        """How many ticks could be given between two times."""
-        return sum(began_ms <= delay.since_ms < ended_ms for delay in self.delays)
+        """How many ticks came between two times."""
+        return sum(began_ms <= delay.came_ms < ended_ms for delay in self.delays)
 
 
 def judge(
@@ -81,4 +86,4 @@ def _delays(clock: str, ticks: Sequence[TickWithOffset], reports: Sequence[Repor
     for tick in ticks:
         place = bisect_left(answered, tick.at_ms, key=lambda report: report.sent_ms)
         if place < len(answered) and (since_ms := answered[place].answered_ms) is not None:
-            yield Delay(since_ms, tick.appended_ms - since_ms, clock)
+            yield Delay(since_ms, tick.appended_ms, clock)

@@ -67,17 +67,22 @@ class Outcome(NamedTuple):
             yield f"  {text}"
 
 
-def run(folder: Path, replicas: int, clocks: int, changes: Sequence[Change], valkey: ValkeyServer) -> Outcome:
+def run(
+    folder: Path, replicas: int, clocks: int, changes: Sequence[Change], valkey: ValkeyServer, *, interval_s: int = 1
+) -> Outcome:
     """Start everything, make the changes, wait until the clocks have caught up, and judge."""
     names = list(REPLICAS[: replicas + 1])
-    with single(names) as kafka, Fleet(folder, kafka, valkey, names, clock_names(clocks)) as fleet:
+    with (
+        single(names) as kafka,
+        Fleet(folder, kafka, valkey, names, clock_names(clocks), interval_s=interval_s) as fleet,
+    ):
         for change in changes:
             change(fleet)
         fleet.load.stop()
         reported, tick_log = fleet.load.reported, fleet.installation.tick_log
 
         def judged() -> Judgement:
-            return judge(read_all_ticks(kafka.bootstrap, tick_log), reported, 1, fleet.removed_ms)
+            return judge(read_all_ticks(kafka.bootstrap, tick_log), reported, interval_s, fleet.removed_ms)
 
         with suppress(AssertionError):  # what is lost then is in the judgement
             eventually(lambda: not judged().wrong["lost"], within=_CAUGHT_UP_WITHIN_S)

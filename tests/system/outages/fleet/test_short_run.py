@@ -21,6 +21,7 @@ def kill_one(fleet: Fleet) -> None:
         fleet.kill("b")
         fleet.until_led()
         fleet.start("b")
+        fleet.pause(1.0)
 
 
 def lose_kafka(fleet: Fleet) -> None:
@@ -29,6 +30,7 @@ def lose_kafka(fleet: Fleet) -> None:
     with fleet.phase("without Kafka", STUCK_S):
         proxy.cut()
         fleet.until_led("a")
+        fleet.pause(2.0)
         proxy.heal()
     with fleet.phase("back", MOVED_S):
         fleet.until_leads("a")
