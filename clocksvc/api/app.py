@@ -54,6 +54,7 @@ def create_app(
     tokens: Sequence[Token] = (),
     hosts: AllowedHosts | None = None,
     streams_per_token: int = STREAMS_PER_TOKEN,
+    max_files: int | None = None,
     metrics: Callable[[], tuple[bytes, str]] | None = None,
     version: str,
 ) -> FastAPI:
@@ -64,13 +65,14 @@ def create_app(
         tokens: the accepted tokens. Without tokens every request is allowed.
         hosts: the hosts of requests that are answered; None for all.
         streams_per_token: the maximum number of open streams of a token; without tokens, of all clients together.
+        max_files: the number of files that the process may open, which limits all streams; None for no limit.
         metrics: returns the body and the media type of `/metrics`; may block. With None there is no route `/metrics`.
 
     A server must call `app.state.closing.set()` when it shuts down, to end long polls and streams. Any thread may call
     it. `Server` does this.
     """
     app = base_app("clocksvc", _DESCRIPTION, _TAGS, tokens, hosts, version)
-    app.state.streams = OpenStreams(streams_per_token)
+    app.state.streams = OpenStreams(streams_per_token, files=max_files)
     app.state.schedules = {name: access.get(name) for name in views}
     app.state.views = views
     app.state.list_threads, app.state.probe_threads = LoopThreads(LIST_THREADS), LoopThreads(PROBE_THREADS)

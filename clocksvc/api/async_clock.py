@@ -8,13 +8,15 @@ another one. Requests to the leader, which wait for seconds, have other threads 
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 from fastapi.sse import format_sse_event
 
+from clocksvc.api.live_streams import LiveStreams
 from clocksvc.clock.logs import group_by_log
 from clocksvc.clock.tick import Tick
 from clocksvc.service.clock_view import ClockView
@@ -72,6 +74,7 @@ class AsyncClock:
     """One clock, for use in the event loop. Only the loop's thread may call its methods.
 
     Attributes:
+        live_streams: the open streams that have every shown tick.
         streams: the number of open streams. Any thread may read it.
         streams_dropped: the number of streams closed because the client stopped reading. Any thread may read it.
 
@@ -90,6 +93,7 @@ class AsyncClock:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self._encoded: dict[int, tuple[Tick, str, bytes]] = {}
+        self.live_streams = LiveStreams(self.feed.in_memory_after, self.as_event)
         self.streams = self.streams_dropped = 0
         self.feed.on_change(self._notify)
         closing.on_set(self._notify)
@@ -142,6 +146,19 @@ class AsyncClock:
             return ticks[0] if ticks else None
         return await self.run_blocking(lambda: self.feed.reached(until_ms))
 
+    def is_at_end(self, cursor_ms: int) -> bool:
+        """Return whether a cursor is the time of the last shown tick."""
+        return self.feed.last is not None and self.feed.last.at_ms == cursor_ms
+
+    @contextmanager
+    def counted_stream(self) -> Iterator[None]:
+        """Count an open stream during the block."""
+        self.streams += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
     def stream_dropped(self) -> None:
         """Count a stream that was closed because its client stopped reading."""
         self.streams_dropped += 1
@@ -180,6 +197,10 @@ class AsyncClock:
     def _set_changed(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        if self.closing.is_set():
+            self.live_streams.wake_all()
+        else:
+            self.live_streams.write_new_ticks()
 
 
 def async_clocks(views: Mapping[str, ClockView], closing: ShutdownSignal) -> dict[str, AsyncClock]:

@@ -10,8 +10,8 @@ to uvicorn, so `pyproject.toml` has an upper bound for uvicorn's version.
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -46,6 +46,8 @@ LONG_BODY = "clocksvc.long_body"
 ON_DROP = "clocksvc.on_drop"
 """A route may store a callable under this key in the state of the request. It is called if the server drops the
 client."""
+CONNECTION = "clocksvc.connection"
+"""The state of each request has its `Connection` under this key."""
 
 
 class Server(uvicorn.Server):
@@ -90,9 +92,51 @@ def server(app: FastAPI, host: str, port: int) -> Server:
     return Server(app, config)
 
 
-class Connection(H11Protocol):
-    """uvicorn's connection with timeouts for the request's headers, its body, and reading the response."""
+class BodyPart:
+    """A part of a response's body for many connections, with the frame of the chunked encoding."""
 
+    __slots__ = ("chunk", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.chunk = data, b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@contextmanager
+def until_lost(connection: "Connection") -> Iterator[None]:
+    """End the block, as if it were complete, when the connection of the current request is lost.
+
+    The request's task is cancelled. So it needs no second task that waits for the end of the connection.
+    """
+    task, lost = asyncio.current_task(), False
+
+    def end() -> None:
+        nonlocal lost
+        lost = True
+        assert task is not None
+        task.cancel()
+
+    connection.on_lost = end
+    if connection.cycle.disconnected:
+        end()
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not lost:
+            raise
+        assert task is not None
+        task.uncancel()
+    finally:
+        connection.on_lost = None
+
+
+class Connection(H11Protocol):
+    """uvicorn's connection with timeouts for the request's headers, its body, and reading the response.
+
+    Attributes:
+        on_lost: called once when the connection is lost; the route of the current request may set it.
+    """
+
+    on_lost: Callable[[], object] | None = None
     _request_timer: asyncio.TimerHandle | None = None
     _received_bytes = 0
     _expected: tuple[str, object] | None = None
@@ -103,6 +147,21 @@ class Connection(H11Protocol):
         self.logger = _errors_only
         assert isinstance(self.config.app, FastAPI)
         self._application_state = self.config.app.state
+        self.app_state = {**self.app_state, CONNECTION: self}
+
+    def write(self, part: BodyPart) -> bool:
+        """Write a part of the body of the current response, without a step of the request's task.
+
+        Returns:
+            False if the response has not begun or has ended, or if the client has not read all data yet. Then nothing
+            is written. The task can send the part; it then waits for the client.
+        """
+        cycle = self.cycle
+        if self.flow.write_paused or cycle.disconnected or cycle.response_complete or not cycle.response_started:
+            return False
+        # HTTP/1.1 has the chunked encoding, because the response has no length. HTTP/1.0 has no encoding.
+        self.transport.write(part.chunk if self.scope["http_version"] == "1.1" else part.data)
+        return True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Limit the buffers for the client, so that a client that stops reading is detected at once."""
@@ -116,10 +175,13 @@ class Connection(H11Protocol):
             self.loop.call_soon(self.shutdown)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop both timers."""
+        """Stop both timers, and end a stream."""
         self._expect_nothing()
         self._stop_stall_timer()
         super().connection_lost(exc)
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost()
 
     # -- an incomplete request ----------------------------------------------------------------------------------------
 

@@ -3,30 +3,31 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
-from clocksvc.api import problems
+from clocksvc.api import live_streams, problems
 from clocksvc.api.async_clock import AsyncClock
 from clocksvc.api.dependencies import AfterTime, AnyCaller, ReadClock, allow_parameters, is_head, time_argument
-from clocksvc.api.open_streams import CountedStream, OpenStreams
+from clocksvc.api.live_streams import LiveStream
+from clocksvc.api.open_streams import OpenStreams
 from clocksvc.api.problems import Problem, documented
-from clocksvc.api.server import ON_DROP
+from clocksvc.api.server import CONNECTION, ON_DROP, Connection, until_lost
+from clocksvc.api.tokens import Caller
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.errors import CursorTooOld, InvalidValue, Rebuilding, StoreUnavailable
 from clocksvc.service.public_state import state_to_wire
 
 router = APIRouter(tags=["ticks"])
 
-PING_EVERY_S = 15.0
+NO_BUFFERING = {"X-Accel-Buffering": "no"}
 RETRY_EVERY_S = 1.0
 """The time between two attempts to read ticks, while the store does not answer or the ticks are being restored."""
-BATCH_SIZE = 100
 BEGIN_TIMEOUT_S = 5.0
 """How long a new stream waits until the service has read its ticks. After that the response is 503."""
 BEGIN_POLL_S = 0.25
@@ -108,17 +109,13 @@ async def stream_ticks(
         cursor_ms = _event_id(last_event_id)
     if clock.closing.is_set():
         raise Problem(problems.SHUTTING_DOWN)
-    headers = {"X-Accel-Buffering": "no"}
     if is_head(request):
-        return Response(headers=headers, media_type=EventSourceResponse.media_type)
+        return Response(headers=NO_BUFFERING, media_type=EventSourceResponse.media_type)
     streams: OpenStreams = request.app.state.streams
     streams.check(caller)
     start = await _begin(clock, cursor_ms)
     streams.check(caller)  # others may have begun meanwhile
-    request.scope.setdefault("state", {})[ON_DROP] = clock.stream_dropped
-    response = CountedStream(_events(clock, start), headers=headers)
-    response.streams, response.caller = streams, caller
-    return response
+    return TickStreamResponse(clock, start, streams, caller)
 
 
 def _event_id(text: str) -> int:
@@ -193,40 +190,64 @@ async def _reset(clock: AsyncClock, error: CursorTooOld) -> _Start:
     return _Start(event, previous_ms)
 
 
-async def _events(clock: AsyncClock, start: _Start) -> AsyncIterator[bytes]:
-    clock.streams += 1
-    try:
-        async for chunk in _chunks(clock, start):
-            yield chunk
-    finally:
-        clock.streams -= 1
+class TickStreamResponse(Response):
+    """The response: the first event, then ticks until the client or the service ends it.
+
+    Its task sends the first event, and ticks that the client has missed. Then `LiveStreams` writes to the connection.
+    """
+
+    media_type = EventSourceResponse.media_type
+
+    def __init__(self, clock: AsyncClock, start: _Start, streams: OpenStreams, caller: Caller) -> None:
+        self.status_code, self.background = 200, None
+        self.init_headers(NO_BUFFERING)  # without a length, because there is no body yet
+        self._clock, self._streams, self._caller = clock, streams, caller
+        self._event, self._cursor_ms, self._before_first_tick = start.event, start.cursor_ms, start.before_first_tick
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream. Returns when the connection is lost, too."""
+        state = scope["state"]
+        state[ON_DROP] = self._clock.stream_dropped
+        with self._streams.counted(self._caller), self._clock.counted_stream(), until_lost(state[CONNECTION]):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send(_part(self._event))
+            self._event = b""  # a stream is open for hours
+            await self._send_ticks(state[CONNECTION], send)
+            end = format_sse_event(comment="this replica shuts down", retry=_retry_ms())
+            await send({"type": "http.response.body", "body": end, "more_body": False})
+
+    async def _send_ticks(self, connection: Connection, send: Send) -> None:
+        """Send ticks and comments until the service shuts down."""
+        clock, now = self._clock, asyncio.get_running_loop().time
+        stream = LiveStream(connection, self._cursor_ms, now() + live_streams.PING_EVERY_S)
+        while not clock.closing.is_set():
+            change = clock.change()
+            wait_s = stream.ping_at - now()
+            chunk = b""
+            try:
+                chunk, stream.cursor_ms = await _events_after(clock, stream.cursor_ms, self._before_first_tick)
+            except (Rebuilding, StoreUnavailable):
+                wait_s = min(wait_s, RETRY_EVERY_S)
+            else:
+                if not chunk and clock.is_at_end(stream.cursor_ms):
+                    await clock.live_streams.follow(stream)
+                    continue
+            if not chunk and not await clock.wait(change, wait_s) and now() >= stream.ping_at:
+                chunk = KEEPALIVE_COMMENT
+            if chunk:
+                await send(_part(chunk))
+                stream.ping_at = now() + live_streams.PING_EVERY_S
+                await asyncio.sleep(0)  # a client that reads many old ticks must not delay other clients
 
 
-async def _chunks(clock: AsyncClock, start: _Start) -> AsyncIterator[bytes]:
-    now = asyncio.get_running_loop().time
-    yield start.event
-    cursor_ms, ping_at = start.cursor_ms, now() + PING_EVERY_S
-    while not clock.closing.is_set():
-        change = clock.change()
-        wait_s = ping_at - now()
-        chunk = b""
-        try:
-            chunk, cursor_ms = await _events_after(clock, cursor_ms, start.before_first_tick)
-        except (Rebuilding, StoreUnavailable):
-            wait_s = min(wait_s, RETRY_EVERY_S)
-        if not chunk and not await clock.wait(change, wait_s) and now() >= ping_at:
-            chunk = KEEPALIVE_COMMENT
-        if chunk:
-            ping_at = now() + PING_EVERY_S
-            yield chunk
-            await asyncio.sleep(0)  # a client that reads many old ticks must not delay other clients
-    yield format_sse_event(comment="this replica shuts down", retry=_retry_ms())
+def _part(data: bytes) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": True}
 
 
 async def _events_after(clock: AsyncClock, cursor_ms: int, before_first_tick: bool) -> tuple[bytes, int]:
     """Return the events after a cursor, and the new cursor."""
     try:
-        ticks = await clock.ticks_after(cursor_ms, BATCH_SIZE)
+        ticks = await clock.ticks_after(cursor_ms, live_streams.BATCH_SIZE)
     except CursorTooOld as error:
         beginning_ms = clock.feed.beginning_ms
         if before_first_tick and cursor_ms == 0 and beginning_ms:

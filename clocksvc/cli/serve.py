@@ -56,7 +56,7 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
     """
     api = settings.api
     check_bind(api, insecure)
-    allow_many_files()
+    max_files = allow_many_files()
     bootstrap.set_switch_interval()
     with listen(api.host, api.port, "api") as listener:
         host, port = listener.getsockname()[:2]
@@ -73,6 +73,7 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
             tokens=tokens_of(api),
             hosts=allowed_hosts(api.host, api.hosts, tokens=bool(api.tokens)),
             streams_per_token=api.streams_per_token,
+            max_files=max_files,
             metrics=metrics.render,
             version=version("clocksvc"),
         )

@@ -83,16 +83,21 @@ def listen(host: str, port: int, section: str) -> socket.socket:
     return listener
 
 
-def allow_many_files() -> None:
+def allow_many_files() -> int | None:
     """Raise the soft limit of open files to the hard limit.
 
     Each connection is an open file, and the usual soft limit is only 1,024.
+
+    Returns:
+        The new soft limit; None if there is none.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):  # some systems allow less than the hard limit that they report
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def on_end_signals(end: Callable[[], None]) -> None:

@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -59,24 +59,32 @@ class Fleet:
 
 @contextmanager
 def fleet(
-    folder: Path, bootstrap: str, redis_url: str, clocks: int, interval_s: int, *, first_ms: int = 0
+    folder: Path,
+    bootstrap: str,
+    redis_url: str,
+    clocks: int,
+    interval_s: int,
+    *,
+    first_ms: int = 0,
+    sections: Mapping[str, Any] | None = None,
 ) -> Iterator[Fleet]:
     """Start a replica with `clocks` clocks, and reports. Ten clocks, each of a group of its own, share a topic.
 
     Args:
         first_ms: the time of the first tick; 0 for the present.
+        sections: more sections of the configuration.
     """
     name = f"fleet-{clocks}x{interval_s}-{wall_ms() % 10**8}"
     topics = [f"{name}-{number}" for number in range(-(-clocks // CLOCKS_A_TOPIC))]
     _create(bootstrap, topics)
     named = {f"group-{number:04}": topics[number // CLOCKS_A_TOPIC] for number in range(clocks)}
-    sections = {
+    configured = {
         clock: {"topics": [topic], "group": GROUP, "interval": f"{interval_s}s", "heartbeat": None}
         for clock, topic in named.items()
     }
     (own := folder / name).mkdir()
     (own / "clocks.json").write_text(json.dumps([[clock, topic, PARTITIONS] for clock, topic in named.items()]))
-    with Installation(own, bootstrap, redis_url, name, sections) as installation:
+    with Installation(own, bootstrap, redis_url, name, configured, sections=sections) as installation:
         arguments = (redis_url, name, str(interval_s), GROUP, str(own / "clocks.json"), str(first_ms))
         with subprocess.Popen(
             module("tests.bench.fleet_load", *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -1,29 +1,31 @@
-"""Thousands of clients of one stream in one cheap process. Arguments: port, clock, number of clients, interval in s.
+"""Thousands of clients of streams in one cheap process. Arguments: port, number of clients, interval in s, and clocks.
 
-Prints `ready` once all streams have begun. When a line comes in, it stops and prints, as JSON, for each tick the
-milliseconds since the epoch at which each client had it, and any errors. Shares no code with the service, and little
-with a real client: it parses only `id:` lines, no JSON.
+The clients are shared evenly by the clocks. Prints `ready` once all streams have begun. When a line comes in, it stops
+and prints, as JSON, for each clock and tick the milliseconds since the epoch at which each client had it, and any
+errors. Shares no code with the service, and little with a real client: it parses only `id:` lines, no JSON.
 """
 
 import json
 import os
 import re
 import resource
-import selectors
+import select
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 AT_ONCE = 100
 _ID = re.compile(rb"event: tick\n(?:.*\n)*?id: (\d+)\n")
 
 
-@dataclass
+@dataclass(slots=True)
 class Client:
-    """One connection: received bytes without a complete event, and the last tick."""
+    """One connection: its clock, received bytes without a complete event, and the last tick."""
 
     connection: socket.socket
+    clock: str
     rest: bytes = b""
     begun: bool = False
     last_s: int = 0
@@ -33,29 +35,35 @@ class Crowd:
     """All clients, and when each tick came to each of them."""
 
     def __init__(self, interval_s: int) -> None:
-        self.arrivals: dict[int, list[int]] = {}
+        self.arrivals: dict[str, dict[int, list[int]]] = {}
         self.wrong: list[str] = []
         self.begun = 0
         self._interval_s = interval_s
-        self._selector = selectors.DefaultSelector()
+        self._clients: dict[int, Client] = {}
+        self._poll = select.epoll()
 
-    def join(self, port: int, path: str) -> None:
+    def join(self, port: int, clock: str) -> None:
         """Open one more stream."""
         connection = socket.create_connection(("127.0.0.1", port), 60)
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        request = f"GET /v1/clocks/{clock}/ticks/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        connection.sendall(request.encode())
         connection.setblocking(False)
-        self._selector.register(connection, selectors.EVENT_READ, Client(connection))
+        self._clients[connection.fileno()] = Client(connection, clock)
+        self._poll.register(connection.fileno(), select.EPOLLIN)
 
     def listen(self, timeout_s: float) -> None:
         """Read what has come, once."""
-        for key, _ in self._selector.select(timeout_s):
-            client: Client = key.data
-            chunk = client.connection.recv(65_536)
+        for number, _ in self._poll.poll(timeout_s):
+            client = self._clients[number]
+            try:
+                chunk = client.connection.recv(65_536)
+            except ConnectionError:
+                chunk = b""
             if chunk:
                 self._take(client, client.rest + chunk)
             else:
                 self.wrong.append(f"a stream ended after {client.last_s}")
-                self._selector.unregister(client.connection)
+                self._poll.unregister(number)
 
     def _take(self, client: Client, data: bytes) -> None:
         now_ms = time.time_ns() // 1_000_000
@@ -68,16 +76,16 @@ class Crowd:
             if client.last_s and at_s != client.last_s + self._interval_s:
                 self.wrong.append(f"{at_s} after {client.last_s}")
             client.last_s = at_s
-            self.arrivals.setdefault(at_s, []).append(now_ms)
+            self.arrivals.setdefault(client.clock, {}).setdefault(at_s, []).append(now_ms)
 
 
-def main(port: int, clock: str, count: int, interval_s: int) -> None:
+def main(port: int, count: int, interval_s: int, clocks: Sequence[str]) -> None:
     """Connect, listen until stopped, print."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     crowd = Crowd(interval_s)
     for number in range(1, count + 1):
-        crowd.join(port, f"/v1/clocks/{clock}/ticks/stream")
+        crowd.join(port, clocks[number % len(clocks)])
         while number - crowd.begun >= AT_ONCE or (number == count and crowd.begun < count):
             crowd.listen(0.1)
     print("ready", flush=True)
@@ -88,4 +96,4 @@ def main(port: int, clock: str, count: int, interval_s: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

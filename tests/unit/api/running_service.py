@@ -58,6 +58,7 @@ def serving(
     *fixtures: ClockFixture,
     tokens: Sequence[Token] = (),
     streams_per_token: int = STREAMS_PER_TOKEN,
+    max_files: int | None = None,
     access: Mapping[str, ScheduleAccess] = {},
     port: int = 0,
 ) -> Iterator[RunningService]:
@@ -67,6 +68,7 @@ def serving(
         access=access,
         tokens=tokens,
         streams_per_token=streams_per_token,
+        max_files=max_files,
         version="0.1.0",
     )
     running = server(app, "127.0.0.1", port)

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 import httpx2
 import pytest
 
+from clocksvc.api.open_streams import OTHER_FILES
 from clocksvc.api.tokens import Scope, Token
 from tests.unit.api.clock_fixture import ClockFixture, ticks
 from tests.unit.api.events import streaming
@@ -42,3 +43,17 @@ def test_more_streams_than_allowed_are_rejected(clock_fixture: ClockFixture, tok
         eventually(lambda: clock.streams == 0, what="the streams to end")
         with streaming(url, headers=bearer(ONE)) as events:
             assert next(events).kind == "state"
+
+
+def test_streams_leave_files_for_other_connections(clock_fixture: ClockFixture) -> None:
+    """A process that may open few files rejects streams of all tokens before its connections to Kafka fail."""
+    clock_fixture.publish(*ticks(1))
+    with serving(clock_fixture, tokens=[ONE, OTHER], max_files=OTHER_FILES + 1) as served:
+        url = served.url + STREAM
+        with streaming(url, headers=bearer(ONE)) as events:
+            assert next(events).kind == "state"
+
+            rejected = httpx2.get(url, headers=bearer(OTHER))
+
+    assert (problem_name(rejected), rejected.status_code) == ("too-many-streams", 429)
+    assert rejected.json()["detail"].startswith("this replica may open 501 files (ulimit -n), ")

@@ -1,17 +1,21 @@
 """`/v1/clocks/{clock}/ticks/stream`: each tick once, in order, live and resumed, for many clients."""
 
 import asyncio
+import socket
+from contextlib import ExitStack
 from itertools import islice
 
 import pytest
 from fastapi.testclient import TestClient
 
-from clocksvc.api import stream
+from clocksvc.api import live_streams
+from clocksvc.api.server import BodyPart
 from clocksvc.clock.tick import Tick
 from tests.unit.api.clock_fixture import NOON, ClockFixture, after, ticks
 from tests.unit.api.conftest import ClientOf
 from tests.unit.api.events import streaming
 from tests.unit.api.openapi_contract import problem_name
+from tests.unit.api.raw_http import connected
 from tests.unit.api.running_service import serving
 from tests.waiting import eventually
 
@@ -128,8 +132,8 @@ def test_a_quiet_stream_has_a_comment_now_and_then(
     clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A comment every 15 s (here faster) keeps the connection alive."""
-    assert stream.PING_EVERY_S == 15
-    monkeypatch.setattr(stream, "PING_EVERY_S", 0.05)
+    assert live_streams.PING_EVERY_S == 15
+    monkeypatch.setattr(live_streams, "PING_EVERY_S", 0.05)
     clock_fixture.publish(*ticks(1))
     with serving(clock_fixture) as served, streaming(served.url + PATH) as events:
         _, *quiet = islice(events, 3)
@@ -173,14 +177,71 @@ def test_a_stream_does_not_begin_while_its_cursor_is_unknown(client_of: ClientOf
     assert problem_name(response) == "store-unavailable"
 
 
-def test_many_clients_all_get_each_tick_once(clock_fixture: ClockFixture) -> None:
-    """200 clients, 50 ticks: each client gets each, in order."""
+@pytest.mark.parametrize(("at_once", "in_a_write"), [(200, 100), (7, 3)])
+def test_many_clients_all_get_each_tick_once(
+    clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch, at_once: int, in_a_write: int
+) -> None:
+    """200 clients, 50 ticks: each client gets each, in order, also if ticks come faster than they are written."""
+    monkeypatch.setattr(live_streams, "WRITES_AT_ONCE", at_once)
+    monkeypatch.setattr(live_streams, "BATCH_SIZE", in_a_write)
     chain = ticks(51)
     clock_fixture.publish(chain[0])
     with serving(clock_fixture) as served:
         seen = asyncio.run(_follow_many(served.port, clock_fixture, chain[1:], clients=200))
 
     assert seen == [[tick.at_ms // 1000 for tick in chain[1:]]] * 200
+
+
+def test_a_tick_is_encoded_once_for_all_clients(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also its frame of the chunked encoding. The tasks of the streams do not run for it."""
+    parts: list[bytes] = []
+
+    class Counted(BodyPart):
+        """A part that is noted."""
+
+        __slots__ = ()
+
+        def __init__(self, data: bytes) -> None:
+            parts.append(data)
+            super().__init__(data)
+
+    monkeypatch.setattr(live_streams, "BodyPart", Counted)
+    first, second = ticks(2)
+    clock_fixture.publish(first)
+    with serving(clock_fixture) as served, ExitStack() as opened:
+        clients = [opened.enter_context(connected(served.port)) for _ in range(20)]
+        for client in clients:
+            client.sendall(f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        states = [read_event(client) for client in clients]
+        clock_fixture.publish(second)
+        seen = [read_event(client) for client in clients]
+
+    assert all(b"event: state\n" in state for state in states)
+    assert all(b"event: tick\n" in tick and b"id: %d\n" % (second.at_ms // 1000) in tick for tick in seen)
+    assert len([data for data in parts if data]) == 1
+
+
+def test_a_client_of_http_1_0(clock_fixture: ClockFixture) -> None:
+    """It gets ticks without the frames of the chunked encoding."""
+    first, second = ticks(2)
+    clock_fixture.publish(first)
+    with serving(clock_fixture) as served, connected(served.port) as old:
+        old.sendall(f"GET {PATH} HTTP/1.0\r\n\r\n".encode())
+        state = read_event(old)
+        clock_fixture.publish(second)
+        tick = read_event(old)
+
+    assert state.partition(b"\r\n\r\n")[2].startswith(b"event: state\n")
+    assert tick.startswith(b"event: tick\ndata: {")
+    assert tick.endswith(b"\n\n")
+
+
+def read_event(client: socket.socket) -> bytes:
+    """All bytes up to the end of an event."""
+    seen = b""
+    while b"\n\n" not in seen:
+        seen += client.recv(65_536)
+    return seen
 
 
 async def _follow_many(port: int, clock_fixture: ClockFixture, chain: list[Tick], clients: int) -> list[list[int]]:

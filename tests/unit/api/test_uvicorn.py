@@ -23,7 +23,7 @@ USED_METHODS = [
     "resume_writing",
     "shutdown",
 ]
-USED_ATTRIBUTES = ["config", "conn", "cycle", "loop", "transport"]
+USED_ATTRIBUTES = ["app_state", "config", "conn", "cycle", "flow", "loop", "scope", "transport"]
 
 
 def test_the_next_minor_version_is_excluded() -> None:
