@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from clocksvc.clock.holds import Reason
 from tests.repository import ROOT
 from tests.system.ops.alerts.rule_files import recorded, rules, selectors
 from tests.system.ops.scraped_consumer import NAME
@@ -22,7 +23,10 @@ QUERIES = sorted(
     }
 )
 EXPRESSIONS = [*recorded().values(), *(rule["expr"] for rule in rules().values())]
-ASKED = sorted({selector for expression in EXPRESSIONS for selector in selectors(expression)})
+SELECTORS = sorted({selector for expression in EXPRESSIONS for selector in selectors(expression)})
+HOLDS = [one for one in SELECTORS if one.startswith("clocksvc_holding{")]
+ASKED = sorted({*SELECTORS, "clocksvc_holding"} - {*HOLDS})
+REASONS = {reason for one in HOLDS for reason in re.findall(r"[a-z_]+", one.partition('"')[2])}
 
 
 def active(scraped: ScrapedInstallation) -> dict[str, list[dict[str, str]]]:
@@ -50,6 +54,12 @@ def test_every_rule_is_evaluated(scraped: ScrapedInstallation) -> None:
 def test_every_metric_of_a_rule_is_exported(scraped: ScrapedInstallation, selector: str) -> None:
     """Every metric with its labels has series: a rule over a metric that is not exported would never fire."""
     scraped.until(f"count({selector})", selector, WITHIN_S)
+
+
+def test_every_reason_of_a_rule_is_one() -> None:
+    """A reason has a series only while it holds a clock, so a rule with a wrong name would never fire."""
+    assert len(REASONS) > 5
+    assert {str(reason) for reason in Reason} >= REASONS
 
 
 @pytest.mark.parametrize(
