@@ -132,8 +132,11 @@ def clock_variable() -> dashboard.QueryVariable:
 
 
 def clocks_variable() -> dashboard.QueryVariable:
-    """The variable for several clocks. By default it has all clocks, without their names: a query has few bytes."""
-    return clock_variable().multi(True).include_all(True).current(_all()).all_value(".+")
+    """The variable for several clocks. By default it has all clocks.
+
+    Prometheus skips the matcher `.*`. The names of 2,000 clocks, or `.+`, would take several times as long.
+    """
+    return clock_variable().multi(True).include_all(True).current(_all()).all_value(".*")
 
 
 def topic_variable() -> dashboard.QueryVariable:

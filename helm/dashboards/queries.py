@@ -115,14 +115,13 @@ WORST = 20
 def among_worst(expression: str) -> str:
     """Limit an expression to the worst clocks at the end of the time range.
 
-    Clocks with a hold come first, but not those that are paused; then the ones that are furthest behind. A clock with a
-    hold and without a tick is among the first ones.
+    Clocks with a hold come first, but not those that are paused; in both groups those without a tick, then those that
+    are furthest behind. The order does not depend on the step, so Prometheus computes it once for a graph.
     """
     not_paused = of("clocksvc_holding", 'reason!="paused"')
-    held = f"max by (clock) ({not_paused} @ end())"
-    troubled = f"({held} or 0 * max by (clock) ({_HOLDING} @ end()))"
-    behind = f"(time() - max by (clock) ({of('clocksvc_global_clock_timestamp_seconds')} @ end()) or 0 * {troubled})"
-    return f"({expression}) and on (clock) topk({WORST}, 1e9 * {troubled} + {behind})"
+    held = f"(max by (clock) ({not_paused} @ end()) or 0 * max by (clock) ({_HOLDING} @ end()))"
+    ticked = f"max by (clock) ({of('clocksvc_global_clock_timestamp_seconds')} @ end())"
+    return f"({expression}) and on (clock) topk({WORST}, 1e11 * {held} - ({ticked} or 0 * {held}))"
 
 
 def behind_quantile(quantile: float) -> str:

@@ -1,4 +1,4 @@
-"""A real Prometheus as a child process that scrapes each second, and its answers to queries."""
+"""A real Prometheus as a child process that scrapes each second, unless set, and its answers to queries."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,9 +30,10 @@ class PrometheusServer(ChildServer):
     Args:
         program: its path.
         targets: "host:port" of each replica: the job `clocksvc`.
-        rules: files of rule groups, evaluated each second.
+        rules: files of rule groups.
         consumers: "host:port" of each process with a consumer or a relay of an outbox: the job `consumers`.
         schedulers: "host:port" of each scheduler: the job `schedulers`.
+        every_s: the time between two scrapes, and between two evaluations.
     """
 
     name: ClassVar[str] = "Prometheus"
@@ -45,11 +46,14 @@ class PrometheusServer(ChildServer):
         rules: Iterable[Path] = (),
         consumers: Iterable[str] = (),
         schedulers: Iterable[str] = (),
+        *,
+        every_s: int = SCRAPE_EVERY_S,
     ) -> None:
         super().__init__(data_dir=None, ports=[None])
         self._program = program
         self._jobs = {"clocksvc": list(targets), "consumers": list(consumers), "schedulers": list(schedulers)}
         self._rules = [str(path) for path in rules]
+        self._every = f"{every_s}s"
 
     @property
     def url(self) -> str:
@@ -75,6 +79,10 @@ class PrometheusServer(ChildServer):
         """Every rule with its health, its last error and its state."""
         return [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
 
+    def evaluation_s(self) -> float:
+        """How long the last evaluation of all rules took."""
+        return sum(float(rule["evaluationTime"]) for rule in self.rules())
+
     def _ask(self, what: str, **arguments: Any) -> Any:
         answer = http_client.get(f"{self.url}/api/v1/{what}", params=arguments, timeout=10)
         assert answer.status_code == 200, f"{arguments}: {answer.text}"
@@ -83,9 +91,9 @@ class PrometheusServer(ChildServer):
     def _prepare(self) -> None:
         config = {
             "global": {
-                "scrape_interval": f"{SCRAPE_EVERY_S}s",
-                "scrape_timeout": f"{SCRAPE_EVERY_S}s",
-                "evaluation_interval": f"{SCRAPE_EVERY_S}s",
+                "scrape_interval": self._every,
+                "scrape_timeout": self._every,
+                "evaluation_interval": self._every,
             },
             "rule_files": self._rules,
             "scrape_configs": [
