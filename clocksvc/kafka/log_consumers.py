@@ -14,7 +14,6 @@ from typing import Self
 
 from confluent_kafka import Consumer
 
-from clocksvc.errors import Unavailable
 from clocksvc.kafka.client import ClientLog, client_settings, translate_errors
 from clocksvc.kafka.internal_topic import InternalTopic
 
@@ -25,7 +24,6 @@ class Client:
     Attributes:
         consumer: any thread may use it, except for assignments and polls.
         reading: the thread that holds it may assign partitions and poll.
-        answers: how many requests brokers have answered.
         users: the number of threads that use this object.
     """
 
@@ -43,7 +41,6 @@ class Client:
         )
         self.consumer = Consumer(fixed, logger=ClientLog())
         self.reading = threading.Lock()
-        self.answers = 0
         self.users = 0
 
     def pause(self, seconds: float) -> None:
@@ -58,7 +55,7 @@ class Client:
 
 
 class SharedConsumer:
-    """Creates the consumer at its first use, and a new one after an error. Thread-safe.
+    """Creates the consumer at its first use, and replaces it if brokers do not answer. Thread-safe.
 
     Args:
         settings: librdkafka settings from the configuration.
@@ -73,22 +70,24 @@ class SharedConsumer:
     def using(self, topic: InternalTopic) -> Iterator[Client]:
         """Provide the consumer for one request.
 
-        If the block raises Unavailable, the next request gets a new consumer: after an outage, a client can go on
-        asking a broker that never answers. But a consumer that has answered other requests meanwhile is kept.
-
         Raises:
             `topic.unavailable`: no consumer can be created from the settings.
         """
         client = self._enter(topic)
-        answers = client.answers
         try:
             yield client
-        except Unavailable:
-            if client.answers == answers:
-                self._replace(client)
-            raise
         finally:
             self._leave(client)
+
+    def replace(self, client: Client) -> None:
+        """Use a new consumer for the next request, of any thread. The present one is closed by its last user.
+
+        For a request without an answer: a client can go on asking a broker that is gone for longer than a deadline.
+        Requests that fail at the same time replace the consumer once.
+        """
+        with self._lock:
+            if self._client is client:
+                self._client = None
 
     def close(self) -> None:
         """Close the consumer once no thread uses it. A later request creates a new one."""
@@ -105,11 +104,6 @@ class SharedConsumer:
                     self._client = Client(self._settings)
             self._client.users += 1
             return self._client
-
-    def _replace(self, client: Client) -> None:
-        with self._lock:
-            if self._client is client:
-                self._client = None
 
     def _leave(self, client: Client) -> None:
         with self._lock:

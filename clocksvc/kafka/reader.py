@@ -8,9 +8,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from clocksvc.clock.log_record import TYPE_HEADER, LogEntry, Message
-from clocksvc.kafka.client import PAUSE_S, SlicedDeadline, describe_error
+from clocksvc.kafka.client import PAUSE_S, SlicedDeadline, describe_error, error_of
 from clocksvc.kafka.internal_topic import InternalTopic
-from clocksvc.kafka.log_consumers import Client, LogConsumers
+from clocksvc.kafka.log_consumers import Client, LogConsumers, SharedConsumer
 
 T = TypeVar("T")
 
@@ -42,21 +42,8 @@ class Reader:
 
     def stable_bounds(self, deadline: SlicedDeadline) -> tuple[int, int]:
         """Ask the partition's leader for the low watermark and the last stable offset."""
-        failure = None
         with self._consumers.offsets.using(self._topic) as client:
-            client.pause(0)
-            for slice_s in deadline:
-                try:
-                    low, stable = client.consumer.get_watermark_offsets(
-                        self._position(), timeout=slice_s / 2, cached=False
-                    )
-                    client.answers += 1
-                    return low, stable
-                except KafkaException as raised:
-                    failure = raised
-                    if not self._recover(client, slice_s):
-                        break
-            raise self._failure(client, "can't read the end offset of", failure)
+            return self._stable_bounds(client, self._consumers.offsets, deadline)
 
     def ends(self, deadline: SlicedDeadline) -> Ends:
         """Ask the partition's leader for all ends: first for those of `stable_bounds`, then for the high watermark."""
@@ -88,19 +75,31 @@ class Reader:
                 try:
                     (found,) = client.consumer.offsets_for_times([self._position(timestamp_ms)], timeout=slice_s / 2)
                     if found.error is None:
-                        client.answers += 1
                         return found.offset if found.offset >= 0 else None
                     failure = KafkaException(found.error)
                 except KafkaException as raised:
                     failure = raised
                 if not self._recover(client, slice_s):
                     break
-            raise self._failure(client, "can't find an offset by time in", failure)
+            raise self._no_offset(client, self._consumers.offsets, "can't find an offset by time in", failure)
 
     def pause(self, seconds: float) -> None:
         """Wait for `seconds`, and deliver the client's log lines."""
         with self._consumers.offsets.using(self._topic) as client:
             client.pause(seconds)
+
+    def _stable_bounds(self, client: Client, shared: SharedConsumer, deadline: SlicedDeadline) -> tuple[int, int]:
+        failure = None
+        client.pause(0)
+        for slice_s in deadline:
+            try:
+                low, stable = client.consumer.get_watermark_offsets(self._position(), timeout=slice_s / 2, cached=False)
+                return low, stable
+            except KafkaException as raised:
+                failure = raised
+                if not self._recover(client, slice_s):
+                    break
+        raise self._no_offset(client, shared, "can't read the end offset of", failure)
 
     def _fetch(
         self, client: Client, start: int, end: int, deadline: SlicedDeadline, convert: Callable[[KafkaMessage], T]
@@ -108,6 +107,9 @@ class Reader:
         if not any(client.reading.acquire(timeout=slice_s) for slice_s in deadline):
             raise self._topic.unavailable(f"the {self._topic} can't be read, because other logs are read for too long")
         try:
+            if self._consumers.records is not self._consumers.offsets:
+                # This consumer must find the partition's leader, too. A fetch from a broker that is gone never ends.
+                self._stable_bounds(client, self._consumers.records, deadline)
             return self._read_assigned(client, start, end, deadline, convert)
         finally:
             client.reading.release()
@@ -135,12 +137,13 @@ class Reader:
                     if error.code() in _NOT_READABLE:
                         break
                 elif offset >= (end if error is not None else end - 1):
-                    client.answers += 1
                     return found
         except KafkaException as raised:
             failure = raised
         finally:
             consumer.unassign()
+        if _is_unanswered(failure):
+            self._consumers.records.replace(client)
         why = describe_error(failure, self._acls)
         raise self._topic.unavailable(f"the {self._topic} can't be read to its end: {why}") from failure
 
@@ -159,11 +162,15 @@ class Reader:
             return error is None or error.code() != KafkaError.TOPIC_AUTHORIZATION_FAILED
         return True
 
-    def _failure(self, client: Client, what: str, failure: KafkaException | None) -> Exception:
-        """Return the error of a failed request.
+    def _no_offset(
+        self, client: Client, shared: SharedConsumer, what: str, failure: KafkaException | None
+    ) -> Exception:
+        """Return the error of a failed request for an offset.
 
         Prefers the error in the topic's metadata, because the consumer's own error does not contain the cause.
         """
+        if _is_unanswered(failure):
+            shared.replace(client)
         try:
             listed = client.consumer.list_topics(self._topic.name, timeout=PAUSE_S).topics[self._topic.name].error
         except KafkaException:
@@ -172,6 +179,11 @@ class Reader:
         error = self._topic.unavailable(f"{what} the {self._topic}: {why}")
         error.__cause__ = failure
         return error
+
+
+def _is_unanswered(failure: KafkaException | None) -> bool:
+    """True if a request failed in the client; False if a broker answered it with an error."""
+    return failure is None or error_of(failure).code() < 0
 
 
 def log_entry(polled: KafkaMessage) -> LogEntry:

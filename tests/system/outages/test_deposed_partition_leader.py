@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import pytest
 
 from clocksvc.interfaces.time import SystemTime
+from clocksvc.kafka.log_consumers import LogConsumers
 from clocksvc.kafka.tick_log import KafkaTickLog
 from tests.interfaces.recovering_writer import RecoveringWriter
 from tests.interfaces.tick_log_examples import LOG, minutes
@@ -36,6 +37,7 @@ class Log:
 
     def __init__(self, brokers: Cluster) -> None:
         self._brokers = brokers
+        self._consumers: list[LogConsumers] = []
         self._implementation = KafkaTickLogImplementation(brokers.bootstrap)
         self.process().ensure_topic(ignore)
         eventually(lambda: self.in_sync() and self.leader(), within=60.0, what="all replicas in sync")
@@ -49,8 +51,11 @@ class Log:
         return self._implementation.end()
 
     def process(self) -> KafkaTickLog:
-        """A process with the timeouts of production."""
-        log = KafkaTickLog(self._implementation.topic, LOG, self._implementation.settings, SystemTime(), KEEP_MS)
+        """A process with the timeouts and the consumers of production."""
+        topic, settings = self._implementation.topic, self._implementation.settings
+        consumers = LogConsumers.of_many_logs(settings)
+        self._consumers.append(consumers)
+        log = KafkaTickLog(topic, LOG, settings, SystemTime(), KEEP_MS, consumers=consumers)
         self._implementation._processes.append(log)
         return log
 
@@ -88,6 +93,8 @@ class Log:
     def close(self) -> None:
         """Close all processes."""
         self._implementation.free()
+        for consumers in self._consumers:
+            consumers.close()
 
 
 @pytest.fixture
