@@ -119,6 +119,21 @@ def test_all_consumers_are_down_while_one_clock_holds_already(promtool: Path, tm
     assert firing(tmp_path, promtool, [*inputs, *before], expected) == ""
 
 
+def test_all_schedulers_are_down(promtool: Path, tmp_path: Path) -> None:
+    """Two partitions of schedules of each clock have no owner, and are late: one alert each."""
+    inputs = [one for clock in CLOCKS for one in of_clock(clock, None)]
+    for clock in CLOCKS:
+        inputs.append(series("schedule_partitions", f"0x{BEGIN} 2{ALWAYS}", instance="a", clock=clock, state="unowned"))
+        inputs += [
+            series(
+                "scheduler_position_timestamp_seconds", f"0{ALWAYS}", instance="s", clock=clock, partition=str(number)
+            )
+            for number in range(2)
+        ]
+
+    assert firing(tmp_path, promtool, inputs, {"ClocksvcSchedulesWithoutOwner": 1, "ClocksvcSchedulesLate": 1}) == ""
+
+
 def test_ten_clocks_are_named(promtool: Path, tmp_path: Path) -> None:
     """Of 100 clocks, ten hold: each has its own alerts."""
     inputs = [
