@@ -10,7 +10,7 @@ from clocksvc.clock.holds import Reason
 from clocksvc.clock.logs import group_by_log
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.time_format import to_rfc3339
-from clocksvc.errors import ClocksvcError
+from clocksvc.errors import ClocksvcError, StoreUnavailable
 from clocksvc.interfaces.progress import Snapshot
 from clocksvc.interfaces.time import Time
 from clocksvc.redis.connection import RedisConnection
@@ -38,8 +38,17 @@ def probe_redis(settings: Settings, time: Time, snapshots: dict[str, Snapshot]) 
     specs = settings.clock_specs()
     for clocks in group_by_log(specs).values():
         yield from _missing_commands(settings, clocks[0])
-    for spec in specs.values():
-        yield from _clock(settings, spec, snapshots)
+    reads = bootstrap.open_store_server(settings).clock_reads()
+    readings, tails = reads.read(specs), reads.tails(dict.fromkeys(specs), 1)
+    for name, spec in specs.items():
+        reading, tail = readings[name], tails[name]
+        if isinstance(reading, StoreUnavailable):
+            yield _unreadable(settings, f"clock {name}", reading, name)
+        elif isinstance(tail, StoreUnavailable):
+            yield _unreadable(settings, f"clock {name}", tail, name)
+        else:
+            snapshots[name] = reading.snapshot
+            yield _clock(spec, reading.snapshot, tail.base_ms)
     yield _clock_skew(settings, specs, time)
 
 
@@ -80,29 +89,20 @@ def _unreadable(settings: Settings, part: str, error: ClocksvcError, clock: str)
     return problem(part, f"its state can't be read: {error}", to_do, clock)
 
 
-def _clock(settings: Settings, spec: ClockSpec, snapshots: dict[str, Snapshot]) -> Iterator[Finding]:
+def _clock(spec: ClockSpec, snapshot: Snapshot, begins_after_ms: int | None) -> Finding:
     part = f"clock {spec.name}"
-    try:
-        store = bootstrap.open_store(settings, spec)
-        snapshot = snapshots[spec.name] = store.snapshot()
-        begins_after_ms = store.bounds().base_ms
-    except ClocksvcError as error:
-        yield _unreadable(settings, part, error, spec.name)
-        return
     if snapshot.leader is None:
         hold = published_hold(snapshot.leader_status)
         if hold is None or hold.reason is not Reason.STORE_MISMATCH:
-            yield ok(part, "has no leader now; start one with `clocksvc serve`", spec.name)
-        else:
-            yield _leader_status(part, "has no leader now", snapshot, spec)
-        return
+            return ok(part, "has no leader now; start one with `clocksvc serve`", spec.name)
+        return _leader_status(part, "has no leader now", snapshot, spec)
     if snapshot.last_tick_ms is not None:
         last = f"last tick {to_rfc3339(snapshot.last_tick_ms)}"
     elif begins_after_ms is not None:
         last = f"the next tick follows {to_rfc3339(begins_after_ms)}, which `clocksvc init` set"
     else:
         last = "no tick yet"
-    yield _leader_status(part, f"led by {snapshot.leader}, {last}", snapshot, spec)
+    return _leader_status(part, f"led by {snapshot.leader}, {last}", snapshot, spec)
 
 
 def _leader_status(part: str, text: str, snapshot: Snapshot, spec: ClockSpec) -> Finding:

@@ -23,7 +23,7 @@ FACTS = TopicFacts(2, "id", TimestampType.LOG_APPEND_TIME, cleanup_policy="compa
 
 def first_names(word: str) -> str:
     """The first names of many, as a line shows them."""
-    return ", ".join(f"{word}-{number:04}" for number in range(5)) + " and 1995 more"
+    return ", ".join(f"{word}-{number:04}" for number in range(5)) + " and 1,995 more"
 
 
 def grouped(*findings: Finding) -> list[Group]:
