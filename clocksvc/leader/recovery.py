@@ -1,7 +1,7 @@
 """How a new leader finds the state of its log, and how it makes the store of each clock agree with it."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +15,7 @@ from clocksvc.errors import RecordRejected, UnreadableRecord
 from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.tick_stream import StreamBounds
 from clocksvc.leader.context import LeaderDependencies
-from clocksvc.leader.term import ClockTerm, Term, Trouble
+from clocksvc.leader.term import Change, ClockTerm, Term, Trouble
 
 logger = logging.getLogger("clocksvc.leader")
 
@@ -80,14 +80,17 @@ def begin_term(
     return term
 
 
-def append_snapshot(parts: LeaderDependencies, term: Term, keep_alive: KeepAlive) -> None:
-    """Commit a snapshot of the log.
+def append_snapshot(
+    parts: LeaderDependencies, term: Term, keep_alive: KeepAlive, changes: Sequence[Change] = ()
+) -> None:
+    """Commit changes and, in the same transaction, a snapshot of the log after them.
 
     Raises:
         ClocksvcError: as `TickLog.append`. The term is over.
     """
-    log = term.log
-    messages = snapshot_messages(term.owner, log.newest, term.end, complete=log.complete)
+    messages = [message for change in changes for message in change.messages]
+    newest = term.log.newest | {change.clock: change.messages[-1] for change in changes}
+    messages += snapshot_messages(term.owner, newest, term.end + len(messages), complete=term.log.complete)
     try:
         term.append(parts.ticklog, messages, keep_alive)
     except RecordRejected as error:
@@ -95,6 +98,7 @@ def append_snapshot(parts: LeaderDependencies, term: Term, keep_alive: KeepAlive
         term.snapshots.fail(hold, parts.time.monotonic(), rejected=True)
         raise
     term.snapshots.end(committed=True)
+    term.apply(changes)
 
 
 def compare_stream(term: Term, clock: ClockTerm) -> bool:

@@ -8,7 +8,7 @@ could forget a partition.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -138,7 +138,6 @@ class Round:
         self._write_mark()
         self._refresh_timestamp_types()
         works = [work for name, clock in self._term.clocks.items() if (work := self._plan(name, clock)) is not None]
-        works.sort(key=lambda work: not work.clock.prepared)  # ticks don't wait until other clocks are prepared
         self._refresh_metadata(works)
         for work in works:
             if work.roster is not None:
@@ -375,16 +374,27 @@ class Round:
         shares = share_ticks({work.clock.spec.name: work.due for work in works if work.due})
         suspects = [work for work in works if work.clock.trouble.rejected]
         others = [work for work in works if not work.clock.trouble.rejected]
-        for group in (others, *([work] for work in suspects)):
-            # Clocks with few ticks are published before those that catch up.
-            group.sort(key=lambda work: len(work.due))
+        for number, group in enumerate((others, *([work] for work in suspects))):
+            # Clocks with few ticks are published before those that catch up, and these before clocks are prepared.
+            group.sort(key=lambda work: (not work.clock.prepared, len(work.due)))
             made = [(work, self._change(work, shares)) for work in group]
             changes = [change for _, change in made if change is not None]
-            if changes:
+            if changes and number == 0 and self._snapshot_due_after(changes):
+                append_snapshot(self._parts, self._term, self._keep_alive, changes)
+            elif changes:
                 self._term.commit(self._parts.ticklog, changes, self._keep_alive)
             for work, committed in made:
                 with self._isolated(work.clock):
                     self._write(work, committed)
+
+    def _snapshot_due_after(self, changes: Sequence[Change]) -> bool:
+        """True if a snapshot is due after changes. It costs less in their transaction than in one of its own.
+
+        If brokers have rejected the last one, the next one is tried alone.
+        """
+        count = self._term.log.since_snapshot + sum(len(change.messages) for change in changes)
+        snapshots = self._term.snapshots
+        return count >= _SNAPSHOT_AFTER and not snapshots.rejected and self._moment.monotonic >= snapshots.retry_at
 
     def _change(self, work: _Work, shares: Mapping[str, range]) -> Change | None:
         if work.control is not None:

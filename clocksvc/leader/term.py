@@ -192,6 +192,10 @@ class Term:
             ClocksvcError: as `TickLog.append`. The term is over, because the writer can't be used again.
         """
         self.append(ticklog, [message for change in changes for message in change.messages], keep_alive)
+        self.apply(changes)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Set the states after changes that are committed."""
         for change in changes:
             clock = self.clocks[change.clock]
             clock.state = change.state

@@ -1,21 +1,22 @@
 """Snapshots: when a leader writes them, what the next leader reads, and logs that have none."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.log_owner import OWNER
-from clocksvc.clock.log_record import CONTROL, SNAPSHOT, TICK, LogEntry
+from clocksvc.clock.log_record import CONTROL, SNAPSHOT, TICK, LogEntry, Message
 from clocksvc.clock.log_state import SNAPSHOT_END, SNAPSHOT_EVERY
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.tick_log import KeepAlive
 from tests.faulty.commits import TornTransaction
 from tests.faulty.shared_log import SharedLog
-from tests.faulty.tick_log import FaultyTickLog
-from tests.unit.leader.clocks import logged_times, minutes, published_hold, stored_times
+from tests.faulty.tick_log import FaultyLog, FaultyTickLog
+from tests.unit.leader.clocks import logged_times, minutes, published_hold, stored_times, transactions
 
 pytestmark = pytest.mark.core
 
@@ -29,6 +30,21 @@ class CountedLog(FaultyTickLog):
         entries = super().read(start, end, keep_alive)
         self.count += len(entries)
         return entries
+
+
+class TornSnapshot(FaultyTickLog):
+    """A delayed request tears the first transaction that has ticks and a snapshot: so many records after its ticks."""
+
+    def __init__(self, beyond_ticks: int) -> None:
+        super().__init__(FaultyLog())
+        self.beyond_ticks, self.torn = beyond_ticks, False
+
+    def append(self, messages: Sequence[Message], end: int, keep_alive: KeepAlive) -> int:
+        ticks = sum(message.type == TICK for message in messages)
+        if ticks and messages[-1].type == SNAPSHOT_END and not self.torn:
+            self.torn = True
+            self._log.torn = [TornTransaction(max(0, ticks + self.beyond_ticks), answered=True)]
+        return super().append(messages, end, keep_alive)
 
 
 def types(shared: SharedLog) -> list[str | None]:
@@ -96,6 +112,59 @@ def test_there_are_at_most_two_thousand_records_between_snapshots() -> None:
     assert types(shared).count(TICK) == 3 * 2_401
     assert max([*counts, since]) <= SNAPSHOT_EVERY
     assert len(counts) <= 1 + 3 * 2_401 // 1_000
+
+
+def test_a_snapshot_needs_no_transaction_of_its_own() -> None:
+    """In a backlog, it is in the transaction of the ticks after which it is due."""
+    shared = _backlog()
+
+    markers = sum(entry.message is None for entry in shared.log.entries)
+    assert types(shared).count(SNAPSHOT_END) >= 4
+    # Besides those with ticks: the snapshot with which the term begins, and the roster.
+    assert markers <= len(transactions(shared.log)) + 2
+
+
+def test_a_rejected_copy_rejects_the_ticks_once() -> None:
+    """The limit of the size of records was lowered, and the last record of a clock that left the configuration is too
+    large now. The next round commits the ticks without a snapshot."""
+    shared = SharedLog(2, interval_seconds=1)
+    removed, clock = shared.names
+    shared.add_leader()
+    shared.report("2026-11-22T11:00:00Z")
+    restart(shared, "next", clock)
+    shared.log.rejected_keys, shared.log.rejects_copies = {removed.encode()}, True
+
+    shared.report("2026-11-22T12:00:00Z", [clock])
+    shared.run(2)
+
+    assert len(logged_times(shared.log, clock)) == 3_601
+    assert stored_times(shared.stores[clock]) == logged_times(shared.log, clock)
+
+
+@pytest.mark.parametrize("beyond_ticks", [-1_000, -499, -1, 0, 1, 2, 3])
+def test_ticks_whose_snapshot_is_torn(beyond_ticks: int) -> None:
+    """A delayed request commits only the first records of a transaction with ticks and a snapshot. No tick is lost, and
+    none is emitted twice."""
+    log = TornSnapshot(beyond_ticks)
+    shared = _backlog(log)
+    shared.run(5)
+
+    (clock,) = shared.names
+    found = logged_times(shared.log, clock)
+    assert log.torn
+    assert len(found) == len(set(found)) == 5_001
+    assert stored_times(shared.stores[clock]) == found
+
+
+def _backlog(ticklog: FaultyTickLog | None = None) -> SharedLog:
+    """One clock of 1 s that has caught up 5,000 ticks."""
+    shared = SharedLog(1, interval_seconds=1)
+    if ticklog is not None:
+        ticklog._log = shared.log
+    shared.add_leader(ticklog=ticklog)
+    shared.report("2026-11-22T11:00:00Z")
+    shared.report("2026-11-22T12:23:20Z")
+    return shared
 
 
 def test_a_quiet_log_gets_no_snapshots() -> None:
