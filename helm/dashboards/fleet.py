@@ -63,8 +63,8 @@ _ASKED = {
     "heartbeat": q.HEARTBEAT_AGE,
     "unknown": q.in_state("unknown"),
     "excluded": q.in_state("excluded"),
-    "late": q.risen(q.LATE),
-    "refused": q.risen(q.REFUSED, "outcome"),
+    "late": q.counted(q.LATE, "15m"),
+    "refused": q.counted(q.REFUSED, "15m"),
 }
 _LEADER_STEPS = ((1, GREEN), (2, RED))
 _BEHIND = {"median": 0.5, "99 of 100": 0.99, "furthest": 1}
@@ -150,8 +150,7 @@ def _table() -> table.Panel:
     description = (
         f"The {q.WORST} worst clocks: those with a hold first, then those that are furthest behind. A name links to "
         'the clock\'s own dashboard. "-" means unknown: before the first tick or heartbeat, or without a leader. '
-        "The colours of times are for an interval of a minute; late and rejected records are those of the time "
-        "range."
+        "The colours of times are for an interval of a minute; late and rejected records are those of 15 minutes."
     )
     panel = grid("Worst clocks", description, 24, 14, "behind")
     for name, expression in _ASKED.items():

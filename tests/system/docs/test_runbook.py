@@ -24,7 +24,13 @@ ALERTS: dict[str, dict[str, Any]] = {
     for path in sorted((ROOT / "helm" / "clocksvc" / "rules").glob("*.yaml"))
     for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
     for rule in group["rules"]
+    if "alert" in rule
 }
+OF_INSTALLATIONS = {
+    *("ClocksvcNoLeader", "ClocksvcTwoLeaders", "ClocksvcLeaderUnsteady"),
+    *("ClocksvcStoreUnavailable", "ClocksvcStoreMismatch", "ClocksvcReplicaNotReady"),
+}
+"""Alerts that are one for an installation or a replica, with the number of clocks or logs."""
 SEVERITIES = {"critical": "Critical", "warning": "Warning", "info": "Info"}
 _METRIC = re.compile(r"\bclocksvc_\w+")
 TABLES = {"clocksvc_outbox", "clocksvc_outbox_rejected"}
@@ -74,18 +80,39 @@ def test_every_metric_in_it_is_exported() -> None:
     }
 
 
+def variant(text: str, true: bool) -> str:
+    """A template with each `if` replaced by its text for a condition that is true or false."""
+    return re.sub(r"\{\{ if [^}]*\}\}(.*?)(?:\{\{ else \}\}(.*?))?\{\{ end \}\}", r"\1" if true else r"\2", text)
+
+
+@pytest.mark.parametrize("true", [True, False])
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_is_made_for_a_person(alert: str) -> None:
-    """It has a duration, one of the severities, a short summary that names the clock or consumer, and a description."""
+def test_an_alert_is_made_for_a_person(alert: str, true: bool) -> None:
+    """It has a duration, one of the severities, a description, and a short summary that names the clock or consumer, or
+    the number of clocks: of all clocks of the installation that the cause stops, or of more than ten."""
     rule = ALERTS[alert]
-    summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
-    named = "consumer" if alert.startswith("ClocksvcConsumer") else "clock"
-    named = "instance" if alert in ("ClocksvcReplicaDown", "ClocksvcSchedulerDown") else named
+    summary, description = (variant(rule["annotations"][name], true) for name in ("summary", "description"))
+    named = "labels.consumer" if alert.startswith("ClocksvcConsumer") else "labels.clock"
+    named = "labels.instance" if alert in ("ClocksvcReplicaDown", "ClocksvcSchedulerDown") else named
+    for_many = "if $labels.clock" in rule["annotations"]["summary"] and not true
+    named = "value" if alert in OF_INSTALLATIONS or for_many else named
 
     assert re.fullmatch(r"[1-9]\d*[mh]", rule["for"])
-    assert alert == "ClocksvcAbsent" or f"$labels.{named} }}}}" in summary
+    assert alert == "ClocksvcAbsent" or f"${named} }}}}" in summary
     assert len(summary) < 110
     assert re.fullmatch(r"[^.].{30,200}[.?]", description)
+
+
+def test_an_alert_for_many_clocks_does_not_name_one() -> None:
+    """All alerts that name a clock have a text without it, except those of an outbox: each has its own process."""
+    named = {name for name, rule in ALERTS.items() if "$labels.clock }}" in rule["annotations"]["summary"]}
+    for_many = {
+        name for name in named if "$labels.clock }}" not in variant(ALERTS[name]["annotations"]["summary"], False)
+    }
+
+    assert {name for name in named - for_many if not name.startswith("ClocksvcOutbox")} == {
+        "ClocksvcSchedulesUnreadable"
+    }
 
 
 def test_the_partition_that_holds_is_named() -> None:
