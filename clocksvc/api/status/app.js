@@ -273,8 +273,8 @@ function onHover(event) {
 // Draw the page of the list that the user has asked for.
 async function readPage(request) {
   const { status, search } = list;
-  const query = new URLSearchParams({ ...(status && { status }), ...(search && { search }) });
-  history.replaceState(null, "", `?${query}${location.hash}`);
+  const query = String(new URLSearchParams({ ...(status && { status }), ...(search && { search }) }));
+  history.replaceState(null, "", `${location.pathname}${query && `?${query}`}${location.hash}`);
   drawTop();
   try {
     if (!(await request)) return;
