@@ -14,6 +14,9 @@ RANK_DELAY_S = 1.0
 """How long a replica of rank k waits for each of the k better ones before it acquires a free lease."""
 HAND_OVER_AFTER_MS = 10_000
 """A leader hands its log over only to a replica that has been ready for this long."""
+HAND_OVER_EVERY_MS = 1_000
+"""By how much later the next log is handed over, in the order of their numbers. A new leader of many clocks needs its
+processor until all of them tick, so clocks of logs that are handed over together would hold longer."""
 
 
 def claim_delay_s(log: int, replica: str, announcements: Collection[Announcement], expired_holder: str | None) -> float:
@@ -34,7 +37,8 @@ def successor(
 ) -> str | None:
     """Return the replica to which the leader `replica` hands the log over; None if it keeps the log.
 
-    The successor ranks before the leader, has been ready for 10 s, and knows all clocks that the leader knows.
+    The successor ranks before the leader, has been ready for 10 s, and knows all clocks that the leader knows. If it
+    knows no other ones, nothing waits for the hand-over, so the logs follow one another.
 
     Args:
         ready_before: `ready_ms` of each replica at the beginning of the leader's term. A replica that has not announced
@@ -48,12 +52,17 @@ def successor(
         for one in announcements
         if one.replica != replica
         and one.ready_ms is not None
-        and one.ready_ms >= HAND_OVER_AFTER_MS
+        and one.ready_ms >= _hand_over_after_ms(log, own, one)
         and one.ready_ms != ready_before.get(one.replica)
         and set(one.digests) >= set(own.digests)
     ]
     best = _ranked(log, [own, *candidates])[0].replica
     return None if best == replica else best
+
+
+def _hand_over_after_ms(log: int, own: Announcement, successor: Announcement) -> int:
+    adds_clocks = set(successor.digests) > set(own.digests)
+    return HAND_OVER_AFTER_MS + (0 if adds_clocks else log * HAND_OVER_EVERY_MS)
 
 
 def _ranked(log: int, announcements: Sequence[Announcement]) -> list[Announcement]:

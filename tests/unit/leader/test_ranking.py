@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clocksvc.interfaces.leases import Announcement
-from clocksvc.leader.ranking import HAND_OVER_AFTER_MS, RANK_DELAY_S, claim_delay_s, successor
+from clocksvc.leader.ranking import HAND_OVER_AFTER_MS, HAND_OVER_EVERY_MS, RANK_DELAY_S, claim_delay_s, successor
 
 pytestmark = pytest.mark.core
 
+HANDED_OVER_MS = HAND_OVER_AFTER_MS + 15 * HAND_OVER_EVERY_MS
+"""A replica that has been ready for this long can get any log."""
 CLOCKS = st.frozensets(st.sampled_from("abcd"), min_size=1)
 
 
@@ -27,7 +29,7 @@ ANNOUNCEMENTS = st.lists(
         st.integers(0, 9),
         CLOCKS,
         st.sampled_from(["one", "two"]),
-        st.none() | st.sampled_from([0, HAND_OVER_AFTER_MS - 1, HAND_OVER_AFTER_MS, 10**9]),
+        st.none() | st.sampled_from([0, HAND_OVER_AFTER_MS - 1, HAND_OVER_AFTER_MS, HANDED_OVER_MS, 10**9]),
     ),
     min_size=1,
     max_size=6,
@@ -106,7 +108,7 @@ def test_a_successor_is_better_in_every_respect(log: int, announcements: list[An
 @given(LOGS, ANNOUNCEMENTS)
 def test_hand_overs_end(log: int, announcements: list[Announcement]) -> None:
     """From any leader, and with the first claim after each hand-over, no replica leads a second time."""
-    ready = [replace(one, ready_ms=HAND_OVER_AFTER_MS) for one in announcements]
+    ready = [replace(one, ready_ms=HANDED_OVER_MS) for one in announcements]
     for start in ready:
         led = [start.replica]
         while successor(log, led[-1], ready, {}) is not None:
@@ -118,7 +120,7 @@ def test_hand_overs_end(log: int, announcements: list[Announcement]) -> None:
 def test_a_strict_superset_gets_the_log(log: int, announcements: list[Announcement]) -> None:
     """In a rolling change that adds a clock, a leader hands over to a replica that knows it, never in the other
     direction."""
-    ready = [replace(one, ready_ms=HAND_OVER_AFTER_MS) for one in announcements]
+    ready = [replace(one, ready_ms=HANDED_OVER_MS) for one in announcements]
     for one in ready:
         above = [other for other in ready if set(other.digests) > set(one.digests)]
         name = successor(log, one.replica, ready, {})
@@ -140,3 +142,18 @@ def test_a_replica_that_has_not_announced_itself_in_this_term_gets_no_log(
 
     for one in announcements:
         assert successor(log, one.replica, announcements, before) is None
+
+
+def test_logs_are_handed_over_one_after_the_other() -> None:
+    """A replica that has been ready for 10 s gets the first log, and can get the next one each second. A replica that
+    knows more clocks gets all of its logs at once, because its new clocks wait for them."""
+    leader, returned = (Announcement(f"host-{number}:1 x", {"a": "one"}, HAND_OVER_AFTER_MS) for number in (1, 2))
+    preferred = [log for log in range(16) if order(log, [leader, returned])[0] == returned.replica]
+
+    def handed_over(successor_of: Announcement) -> list[int]:
+        return [log for log in range(16) if successor(log, leader.replica, [leader, successor_of], {}) is not None]
+
+    for seconds in range(16):
+        ready = replace(returned, ready_ms=HAND_OVER_AFTER_MS + seconds * HAND_OVER_EVERY_MS)
+        assert handed_over(ready) == [log for log in preferred if log <= seconds]
+    assert handed_over(replace(returned, digests={"a": "one", "b": "one"})) == list(range(16))

@@ -7,7 +7,7 @@ import pytest
 from clocksvc.clock.holds import Reason
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.lease import ANNOUNCE_EVERY_S, ANNOUNCEMENT_TTL_MS, LEASE_MS, STEP_BACK_S
-from clocksvc.leader.ranking import HAND_OVER_AFTER_MS, claim_delay_s
+from clocksvc.leader.ranking import HAND_OVER_AFTER_MS, HAND_OVER_EVERY_MS, claim_delay_s
 from tests.faulty.commits import CommitFault
 from tests.faulty.shared_log import LOG, SharedLog
 from tests.unit.leader.clocks import minutes, phase_of, published_detail, published_hold, stored_times
@@ -15,6 +15,7 @@ from tests.unit.leader.clocks import minutes, phase_of, published_detail, publis
 pytestmark = pytest.mark.core
 
 LEASE_S = LEASE_MS / 1000
+HANDED_OVER_S = (HAND_OVER_AFTER_MS + LOG * HAND_OVER_EVERY_MS) / 1000
 
 
 def leader_of(shared: SharedLog) -> str | None:
@@ -178,10 +179,10 @@ def test_a_better_replica_gets_the_log_after_ten_seconds() -> None:
     came = shared.time.monotonic()
     (store,) = shared.stores.values()
 
-    shared.run(HAND_OVER_AFTER_MS / 1000 - 0.5)
+    shared.run(HANDED_OVER_S - 0.5)
     assert leader_of(shared) == worse
     shared.run(4, until=lambda: leader_of(shared) != worse, step_s=0.1)
-    assert shared.time.monotonic() - came >= HAND_OVER_AFTER_MS / 1000
+    assert shared.time.monotonic() - came >= HANDED_OVER_S
     assert seconds_until_led(shared) <= 0.5
     assert leader_of(shared) == name
     shared.report(minutes(2)[0])
@@ -287,7 +288,7 @@ def test_a_replica_that_lost_the_store_is_ready_ten_seconds_after_its_return() -
         shared.run(LEASE_S + 1)
         assert leader_of(shared) == worse
         shared.without_store = set()
-        shared.run(HAND_OVER_AFTER_MS / 1000 - 1)
+        shared.run(HANDED_OVER_S - 1)
         assert leader_of(shared) == worse
 
     shared.run(5)

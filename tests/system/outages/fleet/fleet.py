@@ -17,8 +17,9 @@ from tests.system.outages.rounds.observed_clock import Plan
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import eventually
 
-QUIET_S = 13.0
-"""A log is handed over once the better replica has been ready for 10 s. Replicas announce themselves every 2 s."""
+QUIET_S = 18.0
+"""Logs are handed over from 10 s on after a replica became ready, one each second. Replicas announce themselves every
+2 s."""
 _SETTLES_WITHIN_S = 90.0
 _LED_WITHIN_S = 60.0
 _GROUP = "fleet"
