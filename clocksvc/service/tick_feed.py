@@ -252,7 +252,7 @@ class TickFeed:
             self._buffer.extend(tail.ticks)
             self.rebuilding = False
             return len(tail.ticks) < limit
-        if tail.ticks and (not tail.restoring or tail.ticks[0].previous_ms == last.at_ms):
+        if tail.ticks and not tail.restoring:
             return False
         self._compare(last, tail, tail.ticks)
         return True

@@ -220,3 +220,17 @@ def test_two_thousand_clocks_are_read_with_a_call_for_each_log(redis_url: str, k
     assert {type(one) for one in found.values()} == {ClockReading}
     assert {type(one) for one in tails.values()} == {StreamTail}
     assert len(found) == len(tails) == len(names)
+
+
+@pytest.mark.parametrize(("limit_s", "calls"), [(60.0, LOGS), (0.0, 1)], ids=["at once", "after a timeout"])
+def test_a_server_that_hangs_is_waited_for_once(limit_s: float, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an error that came at once, the other logs are read; after one that took as long as an answer may, not."""
+    monkeypatch.setattr("clocksvc.redis.clock_reads.RESPONSE_TIMEOUT_S", limit_s)
+    connection = CountedConnection(parse_redis_url("redis://127.0.0.1:1/0"))
+    names = [f"clock-{number}" for number in range(200)]
+
+    found = RedisStoreServer(connection, "clocksvc").clock_reads().read(names)
+    connection.close()
+
+    assert connection.calls == calls
+    assert {name: type(one) for name, one in found.items()} == dict.fromkeys(names, StoreUnavailable)
