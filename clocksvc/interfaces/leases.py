@@ -11,6 +11,8 @@ from typing import Protocol
 
 from clocksvc.clock.log_owner import StoreMark
 from clocksvc.clock.request import Request
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.hold_history import StatusUpdate
 
 
@@ -154,6 +156,24 @@ class Leases(Protocol):
         """Read what a round needs, and renew the lease for `ttl_ms`. Requests that were read can't be cancelled.
 
         Clears the notification, because the reading contains what it was for.
+
+        Raises:
+            LeaseLost: the token does not have the lease.
+        """
+
+    def publish(
+        self, token: str, ticks: Mapping[str, Sequence[Tick]], recent_ticks_ms: Mapping[str, int]
+    ) -> Mapping[str, int | ChainBroken]:
+        """Append ticks of some clocks to their streams, as `TickStream.publish` does for one clock.
+
+        An error of one clock does not concern the others.
+
+        Args:
+            ticks: by clock.
+            recent_ticks_ms: the `recent_ticks` of these clocks.
+
+        Returns:
+            By clock, the store's time afterwards, or the error if its stream is unchanged.
 
         Raises:
             LeaseLost: the token does not have the lease.

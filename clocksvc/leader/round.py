@@ -345,7 +345,7 @@ class Round:
             clock.prepared = False
         except ChainBroken as error:
             logger.warning("store's stream has changed", extra={"clock": clock.spec.name, "detail": str(error)})
-            clock.prepared = False
+            clock.prepared, self._wait_s = False, 0.0
 
     def _check_usable(self) -> None:
         """Raise an error if this process can use no clock of the log, because another replica may be able to.
@@ -383,9 +383,18 @@ class Round:
                 append_snapshot(self._parts, self._term, self._keep_alive, changes)
             elif changes:
                 self._term.commit(self._parts.ticklog, changes, self._keep_alive)
+            published = self._publish(changes)
             for work, committed in made:
                 with self._isolated(work.clock):
-                    self._write(work, committed)
+                    self._write(work, committed, published.get(work.clock.spec.name))
+
+    def _publish(self, changes: list[Change]) -> Mapping[str, int | ChainBroken]:
+        """Publish the confirmed ticks of all clocks, with one request."""
+        ticks = {change.clock: change.ticks for change in changes if change.ticks}
+        if not ticks:
+            return {}
+        recent_ticks_ms = {name: self._parts.specs[name].recent_ticks_ms for name in ticks}
+        return self._parts.leases.publish(self._term.token, ticks, recent_ticks_ms)
 
     def _snapshot_due_after(self, changes: Sequence[Change]) -> bool:
         """True if a snapshot is due after changes. It costs less in their transaction than in one of its own.
@@ -405,9 +414,11 @@ class Round:
         ticks = make_ticks(name, work.inputs, shares[name], self._moment.leader_now_ms)
         return Change.of_ticks(ticks, work.inputs.state)
 
-    def _write(self, work: _Work, committed: Change | None) -> None:
-        """Write the confirmed changes of one clock to the store."""
+    def _write(self, work: _Work, committed: Change | None, published: int | ChainBroken | None) -> None:
+        """Write the confirmed changes of one clock to the store. `published` is the result for its ticks, if any."""
         clock, token = work.clock, self._term.token
+        if isinstance(published, ChainBroken):
+            raise published
         if work.batch is not None:
             if work.batch.sets_first_tick:
                 clock.truncated, clock.prepared = None, False
@@ -429,10 +440,9 @@ class Round:
             self._due_ticks[clock.spec.name] = left = (self._due_ticks[clock.spec.name] or 0) - len(ticks)
             if left > 0:
                 self._wait_s = 0.0
-            published_ms = clock.store.publish(token, ticks)
             crossed_ms = None if work.progress is None or clock.was_blocked else work.progress.boundary_crossed_at_ms
             clock.was_blocked = False
-            latency_s = None if crossed_ms is None else max(0, published_ms - crossed_ms) / 1000
+            latency_s = None if crossed_ms is None or published is None else max(0, published - crossed_ms) / 1000
             self._observer.ticked(clock.spec.name, len(ticks), latency_s)
             self._holds[clock.spec.name] = None
         if clock.prepared:

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from clocksvc.clock.log_owner import StoreMark
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
 from clocksvc.memory.hold_history import add_changes
+from clocksvc.memory.store import MemoryStore
 from clocksvc.memory.store_access import StoreAccess, StoredLease
 
 
@@ -88,6 +91,20 @@ class MemoryLeases:
                 mark=log.mark,
                 progress={clock: content.clock(clock).read_progress(token, now_ms) for clock in clocks},
             )
+
+    def publish(
+        self, token: str, ticks: Mapping[str, Sequence[Tick]], recent_ticks_ms: Mapping[str, int]
+    ) -> Mapping[str, int | ChainBroken]:
+        published: dict[str, int | ChainBroken] = {}
+        with self._access.leading(self._log, token):
+            for clock, its_ticks in ticks.items():
+                try:
+                    published[clock] = MemoryStore(self._access, clock, recent_ticks_ms[clock]).publish(
+                        token, its_ticks
+                    )
+                except ChainBroken as error:
+                    published[clock] = error
+        return published
 
     def publish_statuses(self, token: str, updates: Mapping[str, StatusUpdate], ttl_ms: int) -> None:
         with self._access.leading(self._log, token) as content:

@@ -18,8 +18,8 @@ from clocksvc.clock.request import (
     encode_result,
 )
 from clocksvc.clock.roster import Roster, TopicMetadata
-from clocksvc.clock.tick import Tick
-from clocksvc.errors import InvalidValue
+from clocksvc.clock.tick import Tick, first_chain_break
+from clocksvc.errors import ChainBroken, InvalidValue
 from clocksvc.interfaces.clock_reads import StreamTail
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import (
@@ -251,6 +251,23 @@ def tick_arguments(ticks: Sequence[Tick]) -> Iterator[Argument]:
         yield tick.interval_ms // 1000
         yield tick.emitted_at_ms
         yield ",".join(map(str, tick.excluded))
+
+
+def publish_arguments(clock: str, ticks: Sequence[Tick], recent_ticks_ms: int) -> Iterator[Argument]:
+    """The arguments of publish.lua for one clock.
+
+    Raises:
+        ChainBroken: the ticks do not follow one another.
+    """
+    previous_ms = ticks[0].previous_ms if ticks else None
+    broken = first_chain_break(previous_ms, ticks)
+    if broken is not None:
+        raise ChainBroken(
+            f"the ticks to publish are not one chain: the tick before {broken.at_ms} ms is not its previous tick, "
+            f"{broken.previous_ms} ms, or is not earlier"
+        )
+    yield from (optional_ms(previous_ms), recent_ticks_ms, clock, len(ticks))
+    yield from tick_arguments(ticks)
 
 
 def read_bounds(clock: str, answer: Sequence[Any]) -> StreamBounds:

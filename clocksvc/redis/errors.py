@@ -20,12 +20,11 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from clocksvc.errors import ChainBroken, ClocksvcError, LeaseLost, StoreMismatch, StoreUnavailable
+from clocksvc.errors import ClocksvcError, LeaseLost, StoreMismatch, StoreUnavailable
 
 _SCRIPT_ERRORS: dict[str, type[ClocksvcError]] = {
     "LEASELOST": LeaseLost,
     "STOREMISMATCH": StoreMismatch,
-    "CHAINBROKEN": ChainBroken,
 }
 _CREDENTIALS = "Redis rejects the credentials: check user name and password"
 _NO_PERMISSION = "the Redis user lacks a permission (`clocksvc check` lists the missing ones)"

@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clocksvc.clock.log_owner import StoreMark
+from clocksvc.clock.tick import Tick
+from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.leases import Announcement, LeaseReading, RoundReading
 from clocksvc.redis import lease_encoding as wire
 from clocksvc.redis import scripts
 from clocksvc.redis.connection import RedisConnection
+from clocksvc.redis.encoding import publish_arguments
 from clocksvc.redis.errors import translated
 from clocksvc.redis.scripts import Argument, Script, Scripts
 
@@ -55,6 +58,15 @@ class RedisLeases:
         self._notifications.clear(self._notification)
         answer = self._call(scripts.READ_ROUND, (token, ttl_ms), clocks)
         return wire.read_round_reading(clocks, answer)
+
+    def publish(
+        self, token: str, ticks: Mapping[str, Sequence[Tick]], recent_ticks_ms: Mapping[str, int]
+    ) -> Mapping[str, int | ChainBroken]:
+        arguments: list[Argument] = [token]
+        for clock, its_ticks in ticks.items():
+            arguments += publish_arguments(clock, its_ticks, recent_ticks_ms[clock])
+        now_ms, broken = self._call(scripts.PUBLISH, arguments, tuple(ticks))
+        return {clock: ChainBroken(text) if text else int(now_ms) for clock, text in zip(ticks, broken, strict=True)}
 
     def publish_statuses(self, token: str, updates: Mapping[str, StatusUpdate], ttl_ms: int) -> None:
         arguments = (token, ttl_ms, *wire.status_arguments(updates.values()))

@@ -124,7 +124,8 @@ PUBLISH_STATUS = Script("publish_status", ("lease",), each=("status", "holds"), 
 HOLD_HISTORY = Script("hold_history", ("holds", "status"), uses=("clock",))
 PUBLISH = Script(
     "publish",
-    ("lease", "ticks", "state", "roster", "notification", "notices", "signals"),
+    ("lease", "notification", "notices"),
+    each=("ticks", "state", "roster", "signals"),
     uses=("clock", "append", "add_notice"),
 )
 BEGIN = Script(

@@ -13,7 +13,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.request import Request, RequestResult, decode_result
 from clocksvc.clock.roster import Roster, TopicMetadata
 from clocksvc.clock.spec import DAY_MS
-from clocksvc.clock.tick import Tick, first_chain_break
+from clocksvc.clock.tick import Tick
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import HoldHistory
@@ -97,21 +97,12 @@ class RedisStore:
         self._call(scripts.WRITE_REQUEST_RESULTS, (token, ttl_ms, *wire.request_result_arguments(results)))
 
     def publish(self, token: str, ticks: Sequence[Tick]) -> int:
-        previous_ms = ticks[0].previous_ms if ticks else None
-        broken = first_chain_break(previous_ms, ticks)
-        if broken is not None:
-            raise ChainBroken(
-                f"the ticks to publish are not one chain: the tick before {broken.at_ms} ms is not its previous tick, "
-                f"{broken.previous_ms} ms, or is not earlier"
-            )
-        arguments = (
-            token,
-            wire.optional_ms(previous_ms),
-            self._recent_ticks_ms,
-            self._clock,
-            *wire.tick_arguments(ticks),
-        )
-        return int(self._call(scripts.PUBLISH, arguments))
+        arguments = (token, *wire.publish_arguments(self._clock, ticks, self._recent_ticks_ms))
+        with self._redis() as redis:
+            now_ms, (broken,) = self._scripts.call(redis, scripts.PUBLISH, arguments, (self._clock,))
+        if broken:
+            raise ChainBroken(broken)
+        return int(now_ms)
 
     def begin(self, token: str, base_ms: int | None, *, restoring: bool) -> None:
         self._call(scripts.BEGIN, (token, self._clock, wire.optional_ms(base_ms), int(restoring)))

@@ -54,6 +54,7 @@ WRITES: dict[str, Call] = {
     "read_round": lambda store, leases: leases.read_round(TOKEN, LEASE_MS, [CLOCK]),
     "write_mark": lambda store, leases: leases.write_mark(TOKEN, StoreMark("a")),
     "publish": lambda store, leases: store.publish(TOKEN, [tick(3, 2)]),
+    "publish for several clocks": lambda store, leases: leases.publish(TOKEN, {CLOCK: [tick(3, 2)]}, {CLOCK: 60_000}),
     "begin": lambda store, leases: store.begin(TOKEN, BASE, restoring=True),
     "stage": lambda store, leases: store.stage(TOKEN, chain(0, 2, None), first=True),
     "finish_restoring": lambda store, leases: store.finish_restoring(TOKEN),

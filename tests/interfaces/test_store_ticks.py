@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from clocksvc.clock.spec import DAY_MS
 from clocksvc.clock.tick import Tick
-from clocksvc.errors import ChainBroken
+from clocksvc.errors import ChainBroken, LeaseLost
 from clocksvc.interfaces.leases import Leases
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.tick_stream import StreamBounds
@@ -331,3 +332,35 @@ def test_a_round_reads_what_a_failover_of_the_store_can_undo(store: Store, lease
     store.stage(TOKEN, [], first=True)
     assert store.finish_restoring(TOKEN)
     assert not progress(leases).restoring
+
+
+def test_ticks_of_several_clocks_are_published_together(
+    implementation: StoreImplementation, store: Store, leases: Leases
+) -> None:
+    """Each clock's stream gets its ticks, and has its own retention. A broken chain of one clock leaves its stream as
+    it was, and does not concern the others."""
+    lead(store, leases)
+    second, third = "c8", "c10"  # of the same log
+    stores = {name: implementation.server.store(name) for name in (second, third)}
+    for one in stores.values():
+        one.claim(TOKEN, IDENTITY, BOUNDS, STARTED)
+    now_ms = store.now_ms()
+    old = chain(0, 2, None, now_ms - 11 * MINUTE)
+    ticks = {
+        CLOCK: old,
+        second: [replace(one, clock=second) for one in chain(1, 2, 0)],
+        third: [replace(one, clock=third) for one in chain(0, 1, None)],
+    }
+
+    published = leases.publish(TOKEN, ticks, {CLOCK: 10 * MINUTE, second: DAY_MS, third: DAY_MS})
+
+    assert isinstance(published[second], ChainBroken)
+    assert [name for name, result in published.items() if isinstance(result, int) and result >= now_ms] == [
+        CLOCK,
+        third,
+    ]
+    assert store.newest_ticks(10) == old[-1:]
+    assert (stores[second].newest_ticks(10), stores[third].newest_ticks(10)) == ([], ticks[third])
+    with pytest.raises(LeaseLost):
+        leases.publish("another", {third: [tick(2, 1)]}, {third: DAY_MS})
+    assert leases.publish(TOKEN, {}, {}) == {}

@@ -1,30 +1,23 @@
--- Append ticks, and remove the oldest ticks. The first new tick must follow the last tick of the stream.
+-- Append ticks of some clocks, and remove their oldest ticks. The first new tick must follow the last tick of the stream.
 -- KEYS[1] lease (hash)          token
--- KEYS[2] ticks (stream)        recent ticks
--- KEYS[3] state (hash)          base_ms, the clock's parameters
--- KEYS[4] roster (zset)         partitions that must report
--- KEYS[5] notification (list)   the leader's notification
--- KEYS[6] notices (stream)      a notice is added
+-- KEYS[2] notification (list)   the leader's notification
+-- KEYS[3] notices (stream)      a notice is added for each clock
+-- Four keys for each clock:
+-- KEYS[4] ticks (stream)        recent ticks
+-- KEYS[5] state (hash)          base_ms, the clock's parameters
+-- KEYS[6] roster (zset)         partitions that must report
 -- KEYS[7] signals (hash)        boundary_crossed_at_ms is removed, or set if the next boundary is reached
--- ARGV[1] token, [2] the expected end of the stream, ms, '' for none, [3] retention of ticks, ms, [4] clock
--- ARGV[5…] five items for each tick: see append.lua
--- Returns the server's time, ms. Errors: LEASELOST, CHAINBROKEN.
+-- ARGV[1] token
+-- ARGV[2…] for each clock: the expected end of the stream, ms, '' for none; retention of ticks, ms; clock; the number of
+-- ticks; and five items for each tick: see append.lua
+-- Returns {the server's time, ms, {for each clock '', or why its ticks do not follow its stream: it is unchanged}}.
+-- Errors: LEASELOST.
 
 local TRIM_AT_ONCE = 200
 if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
 end
 local now_ms = store_now()
-if #ARGV == 4 then
-  return now_ms
-end
-local end_ms = chain_end(KEYS[2], KEYS[3])
-if end_ms ~= tonumber(ARGV[2]) then
-  return redis.error_reply(string.format(
-    "CHAINBROKEN the store's last tick is %s ms, but the previous tick of the new tick %s is %s ms",
-    end_ms or 'no', ARGV[5], ARGV[2]))
-end
-append(KEYS[2], 5)
 
 local function emitted_ms(entry)
   local fields = entry[2]
@@ -35,13 +28,13 @@ local function emitted_ms(entry)
   end
 end
 
--- Remove the ticks that were emitted before the horizon, but never the last tick. One call removes at most TRIM_AT_ONCE
--- ticks more than it has appended.
-local function trim(horizon_ms)
-  if emitted_ms(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]) >= horizon_ms then
+-- Remove the ticks that were emitted before the horizon, but never the last tick. Removes at most TRIM_AT_ONCE ticks
+-- more than were appended.
+local function trim(ticks, horizon_ms, appended)
+  if emitted_ms(redis.call('XRANGE', ticks, '-', '+', 'COUNT', 1)[1]) >= horizon_ms then
     return
   end
-  local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', (#ARGV - 4) / 5 + TRIM_AT_ONCE)
+  local oldest = redis.call('XRANGE', ticks, '-', '+', 'COUNT', appended + TRIM_AT_ONCE)
   local keep = #oldest
   for i, entry in ipairs(oldest) do
     if emitted_ms(entry) >= horizon_ms then
@@ -49,11 +42,32 @@ local function trim(horizon_ms)
       break
     end
   end
-  redis.call('XTRIM', KEYS[2], 'MINID', '=', oldest[keep][1])
+  redis.call('XTRIM', ticks, 'MINID', '=', oldest[keep][1])
 end
 
-trim(now_ms - ARGV[3])
-call('HDEL', KEYS[7], 'boundary_crossed_at_ms')
-update_crossing(state_parameters(KEYS[3]), KEYS[7], KEYS[4], KEYS[5], last_tick(KEYS[2]), now_ms)
-add_notice(KEYS[6], ARGV[4])
-return now_ms
+-- Publish the ticks of one clock, of which the arguments begin at ARGV[first].
+local function publish(ticks, state, roster, signals, first, count)
+  if count == 0 then
+    return ''
+  end
+  local end_ms = chain_end(ticks, state)
+  if end_ms ~= tonumber(ARGV[first]) then
+    return string.format(
+      "the store's last tick is %s ms, but the previous tick of the new tick %s is %s ms",
+      end_ms or 'no', ARGV[first + 4], ARGV[first])
+  end
+  append(ticks, first + 4, first + 3 + 5 * count)
+  trim(ticks, now_ms - ARGV[first + 1], count)
+  call('HDEL', signals, 'boundary_crossed_at_ms')
+  update_crossing(state_parameters(state), signals, roster, KEYS[2], last_tick(ticks), now_ms)
+  add_notice(KEYS[3], ARGV[first + 2])
+  return ''
+end
+
+local broken, at = {}, 2
+for key = 4, #KEYS, 4 do
+  local count = tonumber(ARGV[at + 3])
+  broken[#broken + 1] = publish(KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], at, count)
+  at = at + 4 + 5 * count
+end
+return {now_ms, broken}

@@ -14,6 +14,6 @@ if ARGV[2] == '1' then
   redis.call('DEL', KEYS[3])
 end
 redis.call('HINCRBY', KEYS[2], 'staged_count', (#ARGV - 3) / 5)
-append(KEYS[3], 4)
+append(KEYS[3], 4, #ARGV)
 redis.call('PEXPIRE', KEYS[3], ARGV[3])
 return 1

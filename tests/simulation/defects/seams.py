@@ -49,8 +49,15 @@ def with_progress(alter: Callable[[ProgressReading, "Written"], ProgressReading]
             }
             return replace(reading, progress=changed)
 
+        def publish(token: str, ticks: Any, recent_ticks_ms: Any) -> Any:
+            published = leases.publish(token, ticks, recent_ticks_ms)
+            for name, result in published.items():
+                if isinstance(result, int):
+                    written[name].end_ms = ticks[name][-1].at_ms
+            return published
+
         stores = {name: written[name].watch(store) for name, store in parts.stores.items()}
-        return replace(parts, leases=altered(leases, read_round=read_round), stores=stores)
+        return replace(parts, leases=altered(leases, read_round=read_round, publish=publish), stores=stores)
 
     return with_parts(alter_parts)
 

@@ -1,8 +1,9 @@
 """Watches a leader's calls of the store: what it has read, and that it writes only what is committed and confirmed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from clocksvc.clock.tick import Tick
 from tests.simulation.judge.clock_judge import ClockJudge
 from tests.simulation.judge.log_judge import LogJudge
 from tests.simulation.judge.violation import Violation
@@ -42,6 +43,7 @@ class StoreWatch:
             "announce": self._announce,
             "read_lease": self._read_lease,
             "acquire": self._acquire,
+            "publish": self._publish_all,
             "publish_statuses": self._publish_statuses,
         }
 
@@ -128,13 +130,22 @@ class StoreWatch:
 
     # -- one clock's store --------------------------------------------------------------------------------------------
 
+    def _publish_all(self, call: Call, args: Args) -> Any:
+        if self._witness.guest:
+            return call()
+        return self._judge_published({self._clocks[name]: ticks for name, ticks in args[1].items()}, call)
+
     def _publish(self, clock: ClockJudge, call: Call, args: Args) -> Any:
+        return self._judge_published({clock: args[1]}, call)
+
+    def _judge_published(self, published: Mapping[ClockJudge, Sequence[Tick]], call: Call) -> Any:
         self._maybe_take_snapshot("publish")
         self._log.check()
-        for tick in args[1]:
-            clock.judge_shown(tick, f"{self._witness.name} publishes and")
-            self._check_confirmed(clock, tick.at_ms)
-        before = self._store.clock(clock.name).restoring
+        for clock, ticks in published.items():
+            for tick in ticks:
+                clock.judge_shown(tick, f"{self._witness.name} publishes and")
+                self._check_confirmed(clock, tick.at_ms)
+        before = any(self._store.clock(clock.name).restoring for clock in published)
         answer = call()
         if before:
             self._took(Path.LIVE_TICK_WHILE_RESTORING)

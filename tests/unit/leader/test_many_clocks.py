@@ -20,7 +20,7 @@ pytestmark = pytest.mark.core
 CLOCKS = 30
 _COUNTED = {
     FaultyTopics: ("describe", "timestamp_types"),
-    MemoryLeases: ("read_round", "publish_statuses"),
+    MemoryLeases: ("read_round", "publish_statuses", "publish"),
     MemoryStore: ("claim", "bounds", "write_roster", "lagging_partitions"),
 }
 
@@ -70,7 +70,8 @@ def test_what_is_due_for_all_clocks_is_one_request(calls: Counter[str]) -> None:
 
 
 def test_a_tick_needs_one_round(calls: Counter[str]) -> None:
-    """The leader reads the store again only when it is notified, or after a second."""
+    """It publishes the ticks of all clocks with one request. The leader reads the store again only when it is notified,
+    or after a second."""
     shared = SharedLog(CLOCKS)
     leader = shared.add_leader()
     shared.report(minutes(1)[0])
@@ -80,7 +81,7 @@ def test_a_tick_needs_one_round(calls: Counter[str]) -> None:
     assert leader.step() > 0
 
     assert all(stored_times(store) == minutes(1, 2) for store in shared.stores.values())
-    assert calls["read_round"] == 1
+    assert (calls["read_round"], calls["publish"]) == (1, 1)
 
 
 def test_holds_of_all_clocks_are_named_in_turn(calls: Counter[str]) -> None:

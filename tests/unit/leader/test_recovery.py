@@ -1,7 +1,7 @@
 """A leader after a loss: of the previous leader, the lease, the store, the answer to a commit, or the tick log
 itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from clocksvc.clock.holds import Reason
 from clocksvc.errors import ChainBroken, Fenced, StoreUnavailable
 from clocksvc.leader.leader import Phase
+from clocksvc.memory.leases import MemoryLeases
 from tests.faulty.commits import CommitFault
 from tests.unit.leader.clocks import clock_with_ticks, hold_of, logged, minutes, pass_time, phase_of, times
 
@@ -119,13 +120,13 @@ def test_missing_ticks_are_appended_to_the_stream(monkeypatch: pytest.MonkeyPatc
     lost its last ticks."""
     clock = clock_with_ticks(2)
     monkeypatch.setattr(clock.store, "begin", lambda *_, **__: pytest.fail("the stream was begun again"))
-    publish = clock.store.publish
+    publish = MemoryLeases.publish
 
-    def fail_once(*_: object) -> int:
-        monkeypatch.setattr(clock.store, "publish", publish)
+    def fail_once(*_: object) -> object:
+        monkeypatch.setattr(MemoryLeases, "publish", publish)
         raise StoreUnavailable
 
-    monkeypatch.setattr(clock.store, "publish", fail_once)
+    monkeypatch.setattr(MemoryLeases, "publish", fail_once)
     clock.report(0, "2026-11-22T12:04:00Z")
     pass_time(clock, 1, clock.leader)
     assert times(clock) == minutes(1, 2, 3, 4)
@@ -251,14 +252,16 @@ def test_parameters_are_written_again_after_the_store_failed() -> None:
 def test_the_stream_never_loses_or_repeats_a_tick(error: Callable[[], Exception]) -> None:
     """An error while publishing leads back to a comparison with the log: each tick is in the stream once."""
     clock = clock_with_ticks()
-    publish = clock.store.publish
+    publish = MemoryLeases.publish
 
-    def fail_once(*_: object) -> int:
-        patch.setattr(clock.store, "publish", publish)
+    def fail_once(_: MemoryLeases, token: str, ticks: Mapping[str, object], *__: object) -> object:
+        patch.setattr(MemoryLeases, "publish", publish)
+        if error is ChainBroken:
+            return dict.fromkeys(ticks, ChainBroken("the stream has changed"))
         raise error()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock.store, "publish", fail_once)
+        patch.setattr(MemoryLeases, "publish", fail_once)
         clock.report(0, "2026-11-22T12:04:00Z")
         pass_time(clock, 5, clock.leader)
 
