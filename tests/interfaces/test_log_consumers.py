@@ -55,7 +55,7 @@ def test_logs_that_read_and_write_at_once_get_their_own_records(
 
     def run(log: int) -> list[bytes | None]:
         found: list[bytes | None] = []
-        with closing(opened(on_kafka, consumers, log)) as one:
+        with closing(opened(on_kafka, consumers, log, timeout_s=20.0)) as one:
             one.fence(keep_alive)
             end = one.bounds(keep_alive).end
             for number in range(5):
@@ -80,6 +80,7 @@ def test_a_long_read_delays_no_transaction_of_another_log(
     end = other.append([Message(b"a", b"1", "tick")], other.bounds(keep_alive).end, keep_alive)
 
     with consumers.records.using(UNKNOWN) as client, client.reading:
+        assert client is not client_of(consumers.offsets)
         end = other.append([Message(b"a", b"2", "tick")], end, keep_alive)
         with pytest.raises(TickLogUnavailable, match="other logs are read"):
             opened(on_kafka, consumers, 1, timeout_s=1.1).read(0, end, waits)
