@@ -3,11 +3,12 @@
 Must not show a secret. The values of secrets and of unknown fields are never shown. Other values are shortened.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
+from clocksvc.clock.partition import MAX_NAMED, name_first
 from clocksvc.errors import SettingsError
 from clocksvc.redaction import without_password
 from clocksvc.settings.field_types import child, field_names, is_list, is_scalar, is_section, type_at
@@ -81,10 +82,13 @@ class Problems:
         return new
 
     def raise_if_any(self, source: str | None, data: object) -> None:
-        """Raise SettingsError if there are problems. They have the order of the fields in `data`, the configuration."""
+        """Raise SettingsError if there are problems. They have the order of the fields in `data`, the configuration.
+
+        The same problem of a field of more than `MAX_NAMED` clocks is one text.
+        """
         if self._found:
             found = sorted(self._found, key=lambda one: _position(one[0], data))
-            raise SettingsError([text for _, text in found], source)
+            raise SettingsError(list(_grouped(found)), source)
 
     def _add_details(
         self, path: FieldPath, error_type: str, value: object, context: Mapping[str, Any]
@@ -112,6 +116,22 @@ class Problems:
         name = ".".join(_clipped(str(segment)) for segment in path) or "the configuration"
         variable = next((self._origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._origins), None)
         return f"{name} ({variable})" if variable else name
+
+
+def _grouped(found: Iterable[tuple[FieldPath, str]]) -> Iterator[str]:
+    """Yield the texts of problems, with their paths given."""
+    groups: dict[tuple[FieldPath, str], list[tuple[FieldPath, str]]] = {}
+    for path, text in found:
+        of_a_clock = len(path) > 2 and path[0] == "clocks"
+        key = (path[2:], text.replace(f"clocks.{path[1]}.", "", 1)) if of_a_clock else (path, text)
+        groups.setdefault(key, []).append((path, text))
+    for members in groups.values():
+        clocks = [path[1] for path, _ in members if len(path) > 2]
+        if len(clocks) > MAX_NAMED:
+            more = clocks[1:]
+            yield f"{members[0][1]} (the same in {len(more):,} more clocks: {name_first(more)})"
+        else:
+            yield from (text for _, text in members)
 
 
 def _position(path: FieldPath, data: Any) -> list[int]:

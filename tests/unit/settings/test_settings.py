@@ -203,3 +203,19 @@ def test_heartbeats_of_many_clocks_are_spread() -> None:
 
     assert offsets == {"a": 0, "d": 20, "c": 0, "e": 20}
     assert settings.clock_spec("e") == settings.clock_specs()["e"]
+
+
+def test_a_problem_of_many_clocks_is_one_line() -> None:
+    """With the number and the names of the first clocks; up to five are separate lines."""
+    wrong = {f"shop-{number:04}": {**CLOCK, "intervall": "5s"} for number in range(2_000)}
+    with pytest.raises(SettingsError) as many:
+        settings_from({"clocks": {**wrong, "other": {**CLOCK, "group": 5}}})
+    with pytest.raises(SettingsError) as few:
+        settings_from({"clocks": dict(list(wrong.items())[:5])})
+
+    assert many.value.problems == (
+        "clocks.shop-0000.intervall: unknown field: did you mean 'interval'? (the same in 1,999 more clocks: "
+        "shop-0001, shop-0002, shop-0003, shop-0004, shop-0005 and 1,994 more)",
+        "clocks.other.group: 5 is not valid: wanted text: put it in quotes",
+    )
+    assert len(few.value.problems) == 5
