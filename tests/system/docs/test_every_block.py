@@ -102,6 +102,7 @@ JUDGED = {
         "javascript",
         "consumer.js",
     ): "tests/system/docs/other_consumers.py::test_it_reports_through_rebalances",
+    ("docs/http.md", "json", "brief"): "tests/unit/api/test_clock_list.py::test_the_documented_brief_form",
     ("docs/http.md", "json", "results"): "tests/unit/api/test_schedule_import.py::test_the_documented_results",
     ("docs/outbox.md", "python", "product"): "tests/interfaces/test_outbox.py::test_the_documented_product",
     ("docs/outbox.md", "sql", "tables"): "tests/interfaces/test_outbox.py::test_the_documented_tables",

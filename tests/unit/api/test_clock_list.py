@@ -14,6 +14,7 @@ from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Partition
 from tests.faulty.clock_views import ReadsOfStores
+from tests.system.docs.blocks import blocks
 from tests.unit.api.clock_fixture import NOON, ROSTER, TOKEN, TOPIC, ClockFixture, ticks
 from tests.unit.api.conftest import ClientOf
 
@@ -185,6 +186,24 @@ def test_the_brief_form_to_the_letter(fleet: TestClient) -> None:
         "partitions": [{"topic": TOPIC, "partition": 0}],
         "partition_count": 2,
     }
+
+
+def shape(value: Any) -> Any:
+    """The names of all fields."""
+    if isinstance(value, dict):
+        return {name: shape(inner) for name, inner in value.items()}
+    return [shape(inner) for inner in value] if isinstance(value, list) else None
+
+
+def test_the_documented_brief_form(fleet: TestClient) -> None:
+    """The example in docs/http.md has the fields of an answer, and its cursor is one."""
+    (block,) = (one for one in blocks("docs/http.md", "json") if one.name == "brief")
+    documented = json.loads(block.text)
+
+    answer = fleet.get("/v1/clocks?order=worst&view=brief&limit=1").json()
+
+    assert shape(answer) == shape(documented)
+    assert names(fleet.get("/v1/clocks", params={"order": "worst", "after": documented["next"]})) == "fcgad"
 
 
 def test_a_brief_page_has_at_most_60_kB(client_of: ClientOf) -> None:

@@ -112,7 +112,7 @@ def test_each_line_has_a_result(client: TestClient) -> None:
 
 def test_the_documented_results(client: TestClient) -> None:
     """The results in docs/http.md are those of such lines."""
-    (block,) = blocks("docs/http.md", "json")
+    (block,) = (one for one in blocks("docs/http.md", "json") if one.name == "results")
 
     found = results(client.post(PATH, content=line("monitor-1") + line("monitor-2", catch_up="none"), headers=NDJSON))
 
