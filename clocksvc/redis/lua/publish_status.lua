@@ -74,11 +74,11 @@ local function add_changes(holds, gap, first, count)
 end
 
 local at = 5
-for key = 2, #KEYS, 2 do
+for i = 2, #KEYS, 2 do
   local count = tonumber(ARGV[at + 4])
-  redis.call('SET', KEYS[key], ARGV[at], 'PX', ARGV[2])
+  redis.call('SET', KEYS[i], ARGV[at], 'PX', ARGV[2])
   if count > 0 then
-    add_changes(KEYS[key + 1], at + 1, at + 5, count)
+    add_changes(KEYS[i + 1], at + 1, at + 5, count)
   end
   at = at + 5 + count * FIELDS
 end
