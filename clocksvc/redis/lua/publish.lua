@@ -65,9 +65,9 @@ local function publish(ticks, state, roster, signals, first, count)
 end
 
 local broken, at = {}, 2
-for key = 4, #KEYS, 4 do
+for i = 4, #KEYS, 4 do
   local count = tonumber(ARGV[at + 3])
-  broken[#broken + 1] = publish(KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], at, count)
+  broken[#broken + 1] = publish(KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], at, count)
   at = at + 4 + 5 * count
 end
 return {now_ms, broken}
