@@ -27,7 +27,7 @@ from clocksvc.interfaces.tick_log import KeepAlive
 from clocksvc.interfaces.topics import ClusterMetadata
 from clocksvc.leader.context import LeaderDependencies, LeaderObserver
 from clocksvc.leader.evaluation import IDLE_S, Evaluation, Moment, NameLimit, evaluate_clock
-from clocksvc.leader.lease import LEASE_MS
+from clocksvc.leader.lease import LEASE_MS, RENEW_EVERY_S
 from clocksvc.leader.parameters import resolve_parameters
 from clocksvc.leader.recovery import append_snapshot, compare_stream
 from clocksvc.leader.requests import RequestBatch, apply_requests, fail_requests, write_results
@@ -126,6 +126,7 @@ class Round:
         self._prepared: set[str] = set()
         self._preparing = 0
         self._prepare_until: float | None = None
+        self._renewed_at = self._moment.monotonic
         self._ticked = False
         self._wait_s = IDLE_S
 
@@ -385,6 +386,7 @@ class Round:
                 self._term.commit(self._parts.ticklog, changes, self._keep_alive)
             published = self._publish(changes)
             for work, committed in made:
+                self._renew_lease()
                 with self._isolated(work.clock):
                     self._write(work, committed, published.get(work.clock.spec.name))
 
@@ -448,12 +450,18 @@ class Round:
         if clock.prepared:
             clock.trouble.end(committed=committed is not None)
 
+    def _renew_lease(self) -> None:
+        """Renew the lease if it was not renewed for a while: a slow store can take seconds for many clocks."""
+        now = self._parts.time.monotonic()
+        if now - self._renewed_at >= RENEW_EVERY_S:
+            self._renewed_at = now
+            self._keep_alive()
+
     def _may_prepare(self) -> bool:
-        """True if the round has time for another clock. The lease is renewed before the first one."""
+        """True if the round has time for another clock."""
         now = self._parts.time.monotonic()
         if self._prepare_until is None:
             self._prepare_until = now + PREPARE_S
-            self._keep_alive()
         return now < self._prepare_until
 
     def _prepare(self, work: _Work, roster: Roster) -> None:

@@ -16,7 +16,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.progress import StoreIdentity
 from clocksvc.leader.context import NoObserver
 from clocksvc.leader.leader import Phase
-from clocksvc.leader.lease import STUCK_TIMEOUT_S
+from clocksvc.leader.lease import LEASE_MS, STUCK_TIMEOUT_S
 from clocksvc.leader.round import PREPARED_PER_ROUND
 from clocksvc.memory.store import MemoryStore
 from tests.faulty.clock import FaultyClock
@@ -395,21 +395,33 @@ def test_many_clocks_are_prepared_in_several_rounds() -> None:
     assert all(times(shared, name) == minutes(1) for name in shared.names)
 
 
-def slow_claims(monkeypatch: pytest.MonkeyPatch, shared: SharedLog, seconds: float) -> None:
-    """From now on, it takes this time to write the parameters of a clock."""
-    claim = MemoryStore.claim
+def slow(monkeypatch: pytest.MonkeyPatch, shared: SharedLog, method: str, seconds: float) -> None:
+    """From now on, a method of the stores takes this time."""
+    original = getattr(MemoryStore, method)
 
-    def claim_slowly(store: MemoryStore, *arguments: Any) -> None:
+    def call_slowly(store: MemoryStore, *arguments: Any) -> Any:
         shared.time.advance(seconds)
-        claim(store, *arguments)
+        return original(store, *arguments)
 
-    monkeypatch.setattr(MemoryStore, "claim", claim_slowly)
+    monkeypatch.setattr(MemoryStore, method, call_slowly)
+
+
+def test_a_leader_keeps_its_lease_while_it_publishes_the_ticks_of_many_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their publication takes longer than a lease."""
+    shared, observer = SharedLog(40), Observer()
+    shared.add_leader(observer=observer)
+    shared.report(minutes(1)[0])
+    slow(monkeypatch, shared, "publish", 1.5 * LEASE_MS / 1000 / 40)
+    shared.report(minutes(2)[0])
+
+    assert all(times(shared, name) == minutes(1, 2) for name in shared.names)
+    assert observer.leads == [True]
 
 
 def test_a_slow_store_does_not_make_the_leader_of_many_clocks_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     """A leader would be stuck before it has prepared 20 clocks. The round ends earlier, and the next ones go on."""
     shared, observer = SharedLog(2 * PREPARED_PER_ROUND), Observer()
-    slow_claims(monkeypatch, shared, 1.5 * STUCK_TIMEOUT_S / PREPARED_PER_ROUND)
+    slow(monkeypatch, shared, "claim", 1.5 * STUCK_TIMEOUT_S / PREPARED_PER_ROUND)
     shared.add_leader(observer=observer)
     shared.report(minutes(1)[0])
 
@@ -423,7 +435,7 @@ def test_ticks_are_published_before_other_clocks_are_prepared(monkeypatch: pytes
     lost, live = shared.names
     shared.add_leader(observer=observer)
     shared.report(minutes(1)[0])
-    slow_claims(monkeypatch, shared, 2.0)
+    slow(monkeypatch, shared, "claim", 2.0)
     shared.store_server.content.clocks.pop(lost)
     shared.report(minutes(2)[0], [live])
 
