@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple, Self
 
-from clocksvc.clock.partition import Partition, PartitionTimestamp
+from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.errors import Unavailable
 from clocksvc.interfaces.progress import Report
 from clocksvc.redis.connection import RedisConnection
@@ -16,6 +16,7 @@ from tests.system.installation import wall_ms
 
 PARTITIONS = 2
 _AFTER_BOUNDARY_MS = 5
+_REPEAT_MS = 1_000
 _ENDS_WITHIN_S = 30.0
 
 
@@ -32,8 +33,8 @@ class Reported(NamedTuple):
 class Load:
     """Reports for all clocks that were added, in a thread, until the end of the block.
 
-    It is not disturbed by any fault: it writes to the store without a proxy, and repeats nothing before the next
-    boundary.
+    It writes to the store without a proxy, so no fault disturbs it. As a Reporter, it repeats unknown partitions after
+    1 s; a new leader that writes the roster makes them unknown for a moment.
 
     Attributes:
         reported: by clock, in the order of time.
@@ -70,18 +71,28 @@ class Load:
         self._thread.join(_ENDS_WITHIN_S)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._until_boundary_s()):
-            for name, store in self._stores.items():
-                self._report(name, store)
+        unknown: list[str] = []
+        boundary_ms = self._next_boundary_ms()
+        while True:
+            wait_ms = boundary_ms + _AFTER_BOUNDARY_MS - wall_ms()
+            if self._stop.wait(max(0, min(wait_ms, _REPEAT_MS) if unknown else wait_ms) / 1000):
+                return
+            stores, due = self._stores, unknown
+            if wall_ms() >= boundary_ms:
+                due, boundary_ms = list(stores), self._next_boundary_ms()
+            unknown = [name for name in due if name in stores and not self._report(name, stores[name])]
 
-    def _until_boundary_s(self) -> float:
-        return (self._interval_ms - wall_ms() % self._interval_ms + _AFTER_BOUNDARY_MS) / 1000
+    def _next_boundary_ms(self) -> int:
+        now_ms = wall_ms()
+        return now_ms - now_ms % self._interval_ms + self._interval_ms
 
-    def _report(self, clock: str, store: RedisStore) -> None:
+    def _report(self, clock: str, store: RedisStore) -> bool:
+        """Report a clock; False if its partitions are unknown."""
         sent_ms = wall_ms()
         timestamps = tuple(PartitionTimestamp(partition, sent_ms) for partition in self._partitions)
-        answered_ms = None
+        answered_ms, outcomes = None, set[Outcome]()
         with suppress(Unavailable):
-            store.report(Report(self._group, timestamps))
+            outcomes = set(store.report(Report(self._group, timestamps)).outcomes)
             answered_ms = wall_ms()
         self.reported[clock].append(Reported(sent_ms, answered_ms))
+        return Outcome.UNKNOWN not in outcomes
