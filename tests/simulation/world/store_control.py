@@ -1,18 +1,32 @@
 """The store of one installation: what faults do to it, and what the judge sees of it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
 from clocksvc.clock.tick import Tick
+from clocksvc.errors import ChainBroken
 from clocksvc.memory.clock_reads import MemoryClockReads
 from clocksvc.memory.leases import MemoryLeases
 from clocksvc.memory.notices import MemoryNoticeReader
 from clocksvc.memory.store import MemoryStore
-from clocksvc.memory.store_access import StoreContent
+from clocksvc.memory.store_access import StoreAccess, StoreContent
 from clocksvc.memory.store_state import StoredClock
 from tests.faulty.store import FaultyStoreServer
 from tests.simulation.world.scheduler import SimulatedTime
+
+
+class _Leases(MemoryLeases):
+    """Leases whose store keeps ticks as long as the simulation wants, and not as the configuration says."""
+
+    def __init__(self, access: StoreAccess, log: int, recent_ms: Mapping[str, int]) -> None:
+        super().__init__(access, log)
+        self._recent_ms = recent_ms
+
+    def publish(
+        self, token: str, ticks: Mapping[str, Sequence[Tick]], recent_ticks_ms: Mapping[str, int]
+    ) -> Mapping[str, int | ChainBroken]:
+        return super().publish(token, ticks, self._recent_ms)
 
 
 class StoreControl:
@@ -29,7 +43,7 @@ class StoreControl:
 
     def leases(self, log: int) -> MemoryLeases:
         """Return the leases of a log."""
-        return self._server.leases(log)
+        return _Leases(self._server.access, log, self._recent_ms)
 
     def store(self, clock: str) -> MemoryStore:
         """Return the store of a clock."""
