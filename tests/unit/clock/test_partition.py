@@ -129,7 +129,7 @@ def test_a_rejection_in_words(timestamp_ms: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, ""), (1, "0"), (5, "0, 1, 2, 3, 4"), (6, "0, 1, 2, 3, 4 and 1 more"), (1_005, "0, 1, 2, 3, 4 and 1000 more")],
+    [(0, ""), (1, "0"), (5, "0, 1, 2, 3, 4"), (6, "0, 1, 2, 3, 4 and 1 more"), (1_005, "0, 1, 2, 3, 4 and 1,000 more")],
 )
 def test_at_most_five_are_named(count: int, text: str) -> None:
     """Then the number of the others."""
