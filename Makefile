@@ -77,7 +77,7 @@ consumers: $(STAMP)  ## the examples of docs/consumers.md through rebalances, on
 outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARGS=--cluster: three brokers; --slices FILE: sum several runs)
 	@$(BIN)/python -m tests.system.outages --minutes $(MINUTES) $(ARGS)
 
-fleet-outages: $(STAMP)  ## two and three replicas with 48 clocks over all logs: kills, no Kafka, no Redis, rolling changes (15 minutes)
+fleet-outages: $(STAMP)  ## two and three replicas with 48 clocks over all logs: kills, no Kafka, no Redis, rolling changes (25 minutes)
 	@$(BIN)/python -m tests.system.outages.fleet $(ARGS)
 
 scheduler-outages: $(STAMP)  ## faults in an installation with three schedulers, while a clock runs through an hour (15 minutes)
