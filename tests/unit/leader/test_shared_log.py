@@ -14,6 +14,7 @@ from clocksvc.clock.log_record import Message, decode_message
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.progress import StoreIdentity
+from clocksvc.interfaces.topics import TimestampType
 from clocksvc.leader.context import NoObserver
 from clocksvc.leader.leader import Phase
 from clocksvc.leader.lease import LEASE_MS, STUCK_TIMEOUT_S
@@ -406,15 +407,17 @@ def slow(monkeypatch: pytest.MonkeyPatch, shared: SharedLog, method: str, second
     monkeypatch.setattr(MemoryStore, method, call_slowly)
 
 
-def test_a_leader_keeps_its_lease_while_it_publishes_the_ticks_of_many_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their publication takes longer than a lease."""
+def test_a_leader_keeps_its_lease_while_it_writes_the_rosters_of_many_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their topics are recreated, and writing the rosters takes longer than a lease."""
     shared, observer = SharedLog(40), Observer()
     shared.add_leader(observer=observer)
     shared.report(minutes(1)[0])
-    slow(monkeypatch, shared, "publish", 1.5 * LEASE_MS / 1000 / 40)
-    shared.report(minutes(2)[0])
+    for name in shared.names:
+        shared.topics.create(name, 2, TimestampType.LOG_APPEND_TIME)
+    slow(monkeypatch, shared, "write_roster", 1.5 * LEASE_MS / 1000 / 40)
+    shared.run(40)
 
-    assert all(times(shared, name) == minutes(1, 2) for name in shared.names)
+    assert all(shared.stores[name].snapshot().unknown == 2 for name in shared.names)
     assert observer.leads == [True]
 
 
