@@ -204,7 +204,7 @@ class TickFeed:
         """
         before, last = self._shown(), self._buffer.last()
         self._stepped_at = self._time.monotonic()
-        complete = self._begin_with(tail) if last is None else self._continue_with(last, tail, limit)
+        complete = self._begin_with(tail, limit) if last is None else self._continue_with(last, tail, limit)
         if complete:
             self.store_ok = self.ready = True
         self._report_change(before)
@@ -220,25 +220,27 @@ class TickFeed:
         bounds = self._stream.bounds()
         if bounds.last is None:
             self._show_empty(bounds)
-        elif not self._show_history(self._stream.newest_ticks(self._history_size(bounds.last))):
+        elif not self._show_history(self._stream.newest_ticks(self._history_size(bounds.last)), bounds.first):
             self.rebuilding = True
 
-    def _begin_with(self, tail: StreamTail) -> bool:
+    def _begin_with(self, tail: StreamTail, limit: int) -> bool:
         if tail.last_ms is None:
             self._show_empty(tail)
             return True
-        return self._show_history(tail.ticks)
+        if self._empty_stream_confirmed and len(tail.ticks) == limit:
+            return False  # the first tick of the clock may be missing
+        return self._show_history(tail.ticks, next(iter(tail.ticks), None))
 
     def _show_empty(self, end: StreamBounds | StreamTail) -> None:
         self._empty_stream_confirmed = end.written and not end.restoring
         self.beginning_ms = end.base_ms if self._empty_stream_confirmed else None
         self.rebuilding = end.restoring
 
-    def _show_history(self, history: Sequence[Tick]) -> bool:
-        """Show the first ticks. False if they are not a chain."""
+    def _show_history(self, history: Sequence[Tick], oldest: Tick | None) -> bool:
+        """Show the first ticks. False if they are not a chain. `oldest` is the oldest tick of the stream."""
         if not history or first_chain_break(history[0].previous_ms, history) is not None:
             return False
-        self.beginning_ms = history[0].previous_ms if self._empty_stream_confirmed else None
+        self.beginning_ms = oldest.previous_ms if oldest is not None and self._empty_stream_confirmed else None
         self._buffer.extend(history)
         self.rebuilding = False
         return True

@@ -33,3 +33,18 @@ def test_a_live_subscriber_that_came_before_init_gets_the_first_tick() -> None:
 
     assert (state.kind, state.id) == ("state", "0")
     assert (first.kind, first.id) == ("tick", str(ELEVEN))
+
+
+def test_a_live_subscriber_that_came_before_init_gets_all_ticks_of_a_catch_up() -> None:
+    """`init` can set a time long ago. Then the feed reads only the newest ticks, and the stream reads the others
+    from the store."""
+    clock_fixture = ClockFixture()
+    path = "/v1/clocks/checkins/ticks/stream"
+    with serving(clock_fixture) as served, streaming(served.url + path) as events:
+        next(events)
+        chain = ticks(1_200, previous_s=ELEVEN - 60)
+        clock_fixture.store.begin(TOKEN, (ELEVEN - 60) * 1000, restoring=False)
+        clock_fixture.publish(*chain)
+        for tick in chain:
+            event = next(events)
+            assert (event.kind, event.id) == ("tick", str(tick.at_ms // 1000))

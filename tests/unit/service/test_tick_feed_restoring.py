@@ -4,6 +4,7 @@ skipped."""
 import pytest
 
 from clocksvc.errors import CursorTooOld, Rebuilding
+from clocksvc.interfaces.clock_reads import StreamTail
 from clocksvc.service.tick_feed import TickFeed
 from tests.unit.api.clock_fixture import TOKEN, ClockFixture, ticks
 
@@ -153,6 +154,23 @@ def test_the_beginning_is_known_before_the_first_tick() -> None:
     late.step()
     assert (bed.feed.beginning_ms, late.beginning_ms) == (first.previous_ms, None)
     assert bed.feed.ticks_after(first.previous_ms, 1) == [first]
+
+
+def test_the_beginning_is_known_if_memory_and_one_call_have_only_the_newest_ticks() -> None:
+    """A catch-up after `clocksvc init` publishes many ticks at once. The time that `init` set stays the beginning."""
+    bed = ClockFixture(keep=3, led=False)
+    chain = ticks(10, previous_s=ticks(1)[0].at_ms // 1000 - 60)
+    bed.lead(chain[0].previous_ms)
+    bed.read()
+    bed.publish(*chain)
+
+    tail = bed.server.clock_reads().tails({"checkins": bed.feed.cursor_ms}, 3)["checkins"]
+    assert isinstance(tail, StreamTail)
+    if not bed.feed.accept(tail, 3):
+        bed.feed.step()
+
+    assert bed.feed.beginning_ms == chain[0].previous_ms
+    assert bed.feed.last == chain[-1]
 
 
 def test_a_second_init_changes_the_beginning() -> None:
