@@ -91,7 +91,10 @@ def read_log_state(first: int, end: int, read: Read) -> LogState:
         entries = [*read(start, upto), *entries]
         begin = _newest_snapshot(start, entries)
         if begin is not None:
-            return _fold(LogState(first == 0), (entry for entry in entries if entry.offset >= begin - 1))
+            state = LogState(first == 0)
+            # Ticks that are missing in the store can be in the same transaction as the snapshot, or before it.
+            state.recent.extend(entry for entry in entries if entry.offset < begin - 1)
+            return _fold(state, (entry for entry in entries if entry.offset >= begin - 1))
         chunk = min(2 * chunk, _CHUNK)
     state = LogState(complete=first == 0)
     if start == first:

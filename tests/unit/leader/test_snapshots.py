@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
@@ -12,7 +13,9 @@ from clocksvc.clock.log_record import CONTROL, SNAPSHOT, TICK, LogEntry, Message
 from clocksvc.clock.log_state import SNAPSHOT_END, SNAPSHOT_EVERY
 from clocksvc.clock.request import Request, RequestKind, ResultKind
 from clocksvc.clock.time_format import parse_timestamp
+from clocksvc.errors import OutcomeUnknown
 from clocksvc.interfaces.tick_log import KeepAlive
+from clocksvc.memory.store import MemoryStore
 from tests.faulty.commits import TornTransaction
 from tests.faulty.shared_log import SharedLog
 from tests.faulty.tick_log import FaultyLog, FaultyTickLog
@@ -45,6 +48,21 @@ class TornSnapshot(FaultyTickLog):
             self.torn = True
             self._log.torn = [TornTransaction(max(0, ticks + self.beyond_ticks), answered=True)]
         return super().append(messages, end, keep_alive)
+
+
+class UnansweredSnapshot(FaultyTickLog):
+    """Kafka commits the first transaction that has ticks and a snapshot, but its answer is lost."""
+
+    def __init__(self) -> None:
+        super().__init__(FaultyLog())
+        self.unanswered = False
+
+    def append(self, messages: Sequence[Message], end: int, keep_alive: KeepAlive) -> int:
+        after = super().append(messages, end, keep_alive)
+        if messages[0].type == TICK and messages[-1].type == SNAPSHOT_END and not self.unanswered:
+            self.unanswered = True
+            raise OutcomeUnknown("the answer was lost")
+        return after
 
 
 def types(shared: SharedLog) -> list[str | None]:
@@ -154,6 +172,19 @@ def test_ticks_whose_snapshot_is_torn(beyond_ticks: int) -> None:
     assert log.torn
     assert len(found) == len(set(found)) == 5_001
     assert stored_times(shared.stores[clock]) == found
+
+
+def test_ticks_before_a_snapshot_that_were_not_published_are_appended() -> None:
+    """The next term begins with a snapshot that is after these ticks. The stream is not emptied and restored, because
+    readers would wait until its whole history is there."""
+    log = UnansweredSnapshot()
+    with patch.object(MemoryStore, "begin", autospec=True, side_effect=MemoryStore.begin) as begin:
+        shared = _backlog(log)
+
+    (clock,) = shared.names
+    assert log.unanswered
+    assert begin.call_count == 1
+    assert stored_times(shared.stores[clock]) == logged_times(shared.log, clock)
 
 
 def _backlog(ticklog: FaultyTickLog | None = None) -> SharedLog:
