@@ -48,7 +48,7 @@ class FakeClockView:
         except StoreUnavailable:
             return None
 
-    def readiness_error_at(self) -> str:
+    def cached_readiness_error(self) -> str:
         return self.trouble
 
 

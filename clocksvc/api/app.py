@@ -22,7 +22,7 @@ from clocksvc.service.clock_views import ClockViews
 
 LIST_THREADS = 4
 PROBE_THREADS = 2
-"""How many lists of clocks, and how many probes, can wait for the store at a time. Further ones wait for a thread."""
+"""The largest numbers of lists of clocks, and of probes, that read the store at a time. Others wait for a thread."""
 
 _DESCRIPTION = """\
 clocksvc answers one question about partitioned Kafka topics: has everything before a time T been processed? It

@@ -75,7 +75,7 @@ async def list_clocks(
         str | None,
         Query(
             max_length=100,
-            description="List only clocks with one of these statuses, with commas between.",
+            description="List only clocks with one of these statuses, separated by commas.",
             examples=["holding", "holding,catching_up"],
         ),
     ] = None,

@@ -1,7 +1,7 @@
 """The Celery schedule and the beat scheduler of heartbeats, which are due at multiples of `every` since the epoch.
 
-With many clocks, each has an offset to these multiples. Celery's own schedules can't be used: `crontab` has a
-resolution of a minute, and intervals are not aligned to the epoch.
+If there are many clocks, each has its own offset from these multiples. Celery's own schedules can't be used: `crontab`
+has a resolution of a minute, and intervals are not aligned to the epoch.
 """
 
 from collections.abc import Callable

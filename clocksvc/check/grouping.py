@@ -1,4 +1,4 @@
-"""Groups similar findings, so that a finding about each of 2,000 clocks is one line for people."""
+"""Groups similar findings, so that people get one line for the same finding about 2,000 clocks."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,7 +39,7 @@ def group(findings: Iterable[Finding], specs: Mapping[str, ClockSpec]) -> Iterat
     for finding in findings:
         spec = specs.get(finding.clock)
         kind, _ = _kind_and_name(finding)
-        # A finding about no single clock is equal to no other one.
+        # A finding that is not about one clock is never grouped.
         key = (finding.part, finding.text, finding.to_do) if spec is None else (kind, *_comparable(finding, spec))
         groups.setdefault((finding.level, *key), []).append(finding)
     for members in groups.values():

@@ -16,10 +16,11 @@ from clocksvc.kafka.cluster_facts import ClusterFacts, GroupFacts, LogRecord, To
 from clocksvc.kafka.tick_log_topic import TickLogTopic, problems, warnings
 
 MIN_VERSION = (3, 9)
-MAX_HEARTBEAT_ROUNDS = 100
-"""The largest number of rounds of heartbeats a second without a warning. A worker with two processes sends more."""
+MAX_HEARTBEAT_ROUNDS_PER_S = 100
+"""The largest average number of rounds of heartbeats a second without a warning. A worker with two processes can send
+more."""
 SPREAD_MS = 1_000
-"""There is no finding if the last heartbeat is due sooner than this after the multiple of `every`."""
+"""There is no finding if the last heartbeat is due less than this time after the multiple of `every`."""
 TICK_LOG_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
 """Kafka's names of a leader's operations on the tick log. The transactional ids are not tested, because a test would
 fence the leaders."""
@@ -31,7 +32,7 @@ def evaluate_heartbeats(specs: Iterable[ClockSpec]) -> list[Finding]:
     last_ms = max((one.offset_ms for one in beats), default=0)
     rounds = sum(1_000 / one.every_ms for one in beats)
     part, text = "heartbeats", f"{rounds:,.0f} rounds a second for {len(beats):,} clocks"
-    if rounds > MAX_HEARTBEAT_ROUNDS:
+    if rounds > MAX_HEARTBEAT_ROUNDS_PER_S:
         text += ", which may be more than Celery workers can send in time"
         to_do = "run more workers (docs/production.md has their CPU), or raise clocks.*.heartbeat.every"
         return [warning(part, text, to_do)]

@@ -10,9 +10,9 @@ from clocksvc.client.http import ServiceClient
 from clocksvc.clock.holds import Status
 
 WORST = 20
-"""So many clocks are shown without `--all`."""
+"""The number of clocks that are shown without `--all`."""
 PAGE_SIZE = 500
-"""So many clocks are requested at once for a list of all."""
+"""The number of clocks in one request with `--all` or `--json`."""
 _ORDER = (
     Status.HOLDING,
     Status.CATCHING_UP,
@@ -28,7 +28,7 @@ def add_list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--status",
         metavar="STATUS",
-        help=f"list only clocks with one of these statuses, with commas between: {', '.join(_ORDER)}",
+        help=f"list only clocks with one of these statuses, separated by commas: {', '.join(_ORDER)}",
     )
     parser.add_argument("--search", metavar="TEXT", help="list only clocks whose names contain this text")
     parser.add_argument("--all", action="store_true", help=f"list all clocks, not only the {WORST} worst ones")
@@ -39,7 +39,7 @@ def clock_pages(client: ServiceClient, args: argparse.Namespace, order: str, lim
 
     Raises:
         RequestRejected, ServiceUnavailable: depending on the answer of the service.
-        LookupError, TypeError: another server answers.
+        LookupError, TypeError: the server is not clocksvc.
     """
     after = None
     while True:

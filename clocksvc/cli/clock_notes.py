@@ -1,6 +1,6 @@
 """The notes of `clocksvc status` below its table: holds, catch-ups, rejected reports, schedules and operator overrides.
 
-With a few noted clocks, each has its own lines. With more, there is one line for each cause.
+If few clocks have notes, each has its own lines. Otherwise there is one line for each cause.
 """
 
 from collections import defaultdict
@@ -16,9 +16,9 @@ from clocksvc.interfaces.time import SystemTime
 from clocksvc.service.public_state import PublicState
 
 OVERDUE_ROUNDS = 3
-"""After as many intervals without a complete round of heartbeats, they are named as a possible cause of a hold."""
+"""After this many intervals without a complete round of heartbeats, they are named as a possible cause of a hold."""
 MAX_NOTED = 5
-"""With more noted clocks, the notes are grouped."""
+"""If more clocks have notes, the notes are grouped by cause."""
 
 
 def all_notes(states: Sequence[PublicState]) -> list[str]:

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show these clocks, each with its slowest and its excluded partitions, and its holds of the last 7 days",
     )
     add_list_arguments(parser)
-    add_json(parser, "the answer of the service, for several clocks as for the list, of which it prints all pages,")
+    add_json(parser, "the answer of the service (all pages of the list, or several named clocks, in one object)")
     parser.set_defaults(usage_error=parser.error)
 
 

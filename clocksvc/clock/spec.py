@@ -24,7 +24,7 @@ CREATE_TIME_OUT_OF_ORDERNESS_MS = 10_000
 HEARTBEAT_SPACING_MS = 20
 
 _LONGEST_NAME = 63
-_COMPARED = 50
+_MAX_COMPARED = 50
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -135,11 +135,11 @@ def check_clock_name(field: str, name: str) -> None:
 def wanted_clock(name: object, clocks: Iterable[str]) -> str:
     """Return the end of an error about an unknown clock, such as `wanted one of checkins, bills and 7 more`.
 
-    The clocks with the most similar names come first. A comparison is slow, so of many clocks only those are compared
-    whose names begin and end most like `name`.
+    The clocks with the most similar names come first. A comparison is slow. With many clocks, it compares only those
+    names that have the most characters at their beginning and end in common with `name`.
     """
     known, given = sorted(clocks), str(name)[:_LONGEST_NAME]
-    compared = known if len(known) <= _COMPARED else nlargest(_COMPARED, known, key=partial(_same_ends, given))
+    compared = known if len(known) <= _MAX_COMPARED else nlargest(_MAX_COMPARED, known, key=partial(_same_ends, given))
     similar = get_close_matches(given, compared, n=MAX_NAMED)
     return f"wanted one of {name_first([*similar, *(each for each in known if each not in similar)])}"
 

@@ -1,4 +1,4 @@
-"""Reads of many clocks with few calls: one call of the store for up to 250 clocks of a log.
+"""Reads of many clocks with few calls: one call to the store for up to 250 clocks of a log.
 
 An implementation serves all clocks of an installation. Any thread may call its methods, which block for at most twice
 the implementation's timeout. If the store does not answer, they raise no error: the result of each clock that was not
@@ -18,7 +18,7 @@ from clocksvc.interfaces.schedulers import SchedulersReading
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """What a replica shows of one clock.
+    """The part of a clock's state that replicas show.
 
     Attributes:
         snapshot: as `PartitionProgress.snapshot` returns it.

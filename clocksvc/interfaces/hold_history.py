@@ -50,7 +50,7 @@ class NoLeaderGap:
 
 @dataclass(frozen=True, slots=True)
 class StatusUpdate:
-    """A leader's new status of one clock. It is also what the history gets.
+    """A leader's new status of one clock, and the changes that are added to the clock's history of holds.
 
     A change with the reason of the change before it replaces the partitions and the detail of that one.
 
@@ -58,8 +58,8 @@ class StatusUpdate:
         status: JSON, for readers.
         changes: oldest first; the last one is the present hold. If another leader has published a status after a
             change, the change is not added, unless it is the last one.
-        gap: is noted if no leader published a status for too long before the first change. A hold counts as published
-            for the TTL of its last status, because readers see it as long.
+        gap: added if no leader published a status for too long before the first change. A hold counts as published
+            until the TTL of its last status expires, because readers see it until then.
     """
 
     status: str

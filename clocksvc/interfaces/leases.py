@@ -155,7 +155,7 @@ class Leases(Protocol):
     def read_round(self, token: str, ttl_ms: int, clocks: Sequence[str]) -> RoundReading:
         """Read what a round needs, and renew the lease for `ttl_ms`. Requests that were read can't be cancelled.
 
-        Clears the notification, because the reading contains what it was for.
+        Clears the notification, because the reading contains the changes that it announced.
 
         Raises:
             LeaseLost: the token does not have the lease.
@@ -166,14 +166,14 @@ class Leases(Protocol):
     ) -> Mapping[str, int | ChainBroken]:
         """Append ticks of some clocks to their streams, as `TickStream.publish` does for one clock.
 
-        An error of one clock does not concern the others.
+        An error of one clock does not affect the others.
 
         Args:
             ticks: by clock.
             recent_ticks_ms: the `recent_ticks` of these clocks.
 
         Returns:
-            By clock, the store's time afterwards, or the error if its stream is unchanged.
+            By clock, the store's time in ms after the ticks were appended; or the error, if its stream is unchanged.
 
         Raises:
             LeaseLost: the token does not have the lease.

@@ -76,7 +76,7 @@ class Admin:
         Each request must have a `request_timeout` that ends before the deadline. Then no request stays open.
 
         Args:
-            meanwhile: called once the requests are sent. It must not raise, nor block beyond the deadline.
+            meanwhile: called after the requests have been sent. It must not raise, or block beyond the deadline.
 
         Returns:
             The finished futures. Use `error_code` and `result` to evaluate them.

@@ -34,7 +34,7 @@ class FencedLog:
         time: the clock for deadlines.
         timeout_s: how long a call waits for brokers.
         settle_s: how long `bounds` waits for the end of another producer's transaction.
-        consumers: the consumers of all logs of the process. The caller closes them. None: this log has its own one.
+        consumers: the consumers of all logs of the process. The caller closes them. None: it has its own consumer.
     """
 
     def __init__(

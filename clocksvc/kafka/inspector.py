@@ -51,7 +51,7 @@ FETCH_BYTES = 256 * 1024
 _RETRY_PAUSE_S = 0.2
 _MAX_COMPARED = 20
 _BATCH_SIZE = 250
-"""How many topics or groups one request is about. A broker answers it well within `REQUEST_TIMEOUT_S`."""
+"""The largest number of topics or groups in one request. A broker answers it well within `REQUEST_TIMEOUT_S`."""
 
 _COORDINATOR_MOVES = {
     KafkaError.NOT_COORDINATOR,

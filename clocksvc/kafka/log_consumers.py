@@ -1,8 +1,8 @@
-"""The Kafka consumers with which all threads of a process read internal topics, each another partition.
+"""The Kafka consumers that the threads of a process share to read internal topics. Each thread reads one partition.
 
-Requests for offsets need no assignment: any number of threads sends them at the same time, with one consumer. Records
-are read by one thread at a time. A process that reads several logs has another consumer for them: on the same
-connection, answers with records would delay answers with offsets, and each transaction waits for such an answer.
+A request for offsets needs no assignment, so any number of threads can send one at the same time, with one consumer.
+Only one thread at a time can read records. A process with several logs has a second consumer for records: on the same
+connection, responses with records would delay those with offsets, and each transaction waits for offsets.
 """
 
 import threading
@@ -18,12 +18,12 @@ from clocksvc.kafka.client import ClientLog, client_settings, translate_errors
 from clocksvc.kafka.internal_topic import InternalTopic
 
 
-class Client:
-    """One consumer of librdkafka. It does not join a group, and reads committed records only.
+class ConsumerClient:
+    """One consumer of librdkafka, which joins no group and reads only committed records, with its lock and users.
 
     Attributes:
         consumer: any thread may use it, except for assignments and polls.
-        reading: the thread that holds it may assign partitions and poll.
+        reading: a lock. The thread that has it may assign partitions and poll.
         users: the number of threads that use this object.
     """
 
@@ -35,7 +35,7 @@ class Client:
             enable_auto_commit=False,
             enable_partition_eof=True,
             auto_offset_reset="error",
-            # Each read ends at the end of the topic. There a broker would wait for more records, for this time.
+            # Each read ends at the end of the partition, where a broker would wait this long for more records.
             fetch_wait_max_ms=0,
             check_crcs=True,
         )
@@ -64,10 +64,10 @@ class SharedConsumer:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._client: Client | None = None
+        self._client: ConsumerClient | None = None
 
     @contextmanager
-    def using(self, topic: InternalTopic) -> Iterator[Client]:
+    def using(self, topic: InternalTopic) -> Iterator[ConsumerClient]:
         """Provide the consumer for one request.
 
         Raises:
@@ -79,10 +79,10 @@ class SharedConsumer:
         finally:
             self._leave(client)
 
-    def replace(self, client: Client) -> None:
-        """Use a new consumer for the next request, of any thread. The present one is closed by its last user.
+    def replace(self, client: ConsumerClient) -> None:
+        """Use a new consumer for the next request of any thread. The last user of the present one closes it.
 
-        For a request without an answer: a client can go on asking a broker that is gone for longer than a deadline.
+        For requests without a response: librdkafka can ask a broker that has failed for longer than a deadline.
         Requests that fail at the same time replace the consumer once.
         """
         with self._lock:
@@ -97,15 +97,15 @@ class SharedConsumer:
         if client is not None and unused:
             client.consumer.close()
 
-    def _enter(self, topic: InternalTopic) -> Client:
+    def _enter(self, topic: InternalTopic) -> ConsumerClient:
         with self._lock:
             if self._client is None:
                 with translate_errors(topic.unavailable, f"a consumer of the {topic} can't be created"):
-                    self._client = Client(self._settings)
+                    self._client = ConsumerClient(self._settings)
             self._client.users += 1
             return self._client
 
-    def _leave(self, client: Client) -> None:
+    def _leave(self, client: ConsumerClient) -> None:
         with self._lock:
             client.users -= 1
             unused = client.users == 0 and client is not self._client
@@ -119,7 +119,7 @@ class LogConsumers:
 
     Attributes:
         offsets: for requests for offsets.
-        records: for reading records. It can be the same one.
+        records: for reading records. It can be the same consumer.
     """
 
     offsets: SharedConsumer

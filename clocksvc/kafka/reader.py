@@ -10,7 +10,7 @@ from confluent_kafka import Message as KafkaMessage
 from clocksvc.clock.log_record import TYPE_HEADER, LogEntry, Message
 from clocksvc.kafka.client import PAUSE_S, SlicedDeadline, describe_error, error_of
 from clocksvc.kafka.internal_topic import InternalTopic
-from clocksvc.kafka.log_consumers import Client, LogConsumers, SharedConsumer
+from clocksvc.kafka.log_consumers import ConsumerClient, LogConsumers, SharedConsumer
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Reader:
     brokers do not answer, and at once if this user lacks permission to read the topic.
 
     Args:
-        consumers: the consumers, which other readers may use at the same time.
+        consumers: other readers may use them at the same time.
     """
 
     def __init__(self, topic: InternalTopic, consumers: LogConsumers) -> None:
@@ -49,7 +49,7 @@ class Reader:
         """Ask the partition's leader for all ends: first for those of `stable_bounds`, then for the high watermark."""
         low, stable = self.stable_bounds(deadline)
         with self._consumers.records.using(self._topic) as client:
-            # The answer to a fetch at the last stable offset contains the high watermark.
+            # The response to a fetch at the last stable offset contains the high watermark.
             self._fetch(client, stable, stable, deadline, log_entry)
             _, high = client.consumer.get_watermark_offsets(self._position(), cached=True)
         return Ends(low, stable, max(stable, high))
@@ -88,7 +88,9 @@ class Reader:
         with self._consumers.offsets.using(self._topic) as client:
             client.pause(seconds)
 
-    def _stable_bounds(self, client: Client, shared: SharedConsumer, deadline: SlicedDeadline) -> tuple[int, int]:
+    def _stable_bounds(
+        self, client: ConsumerClient, shared: SharedConsumer, deadline: SlicedDeadline
+    ) -> tuple[int, int]:
         failure = None
         client.pause(0)
         for slice_s in deadline:
@@ -102,20 +104,30 @@ class Reader:
         raise self._no_offset(client, shared, "can't read the end offset of", failure)
 
     def _fetch(
-        self, client: Client, start: int, end: int, deadline: SlicedDeadline, convert: Callable[[KafkaMessage], T]
+        self,
+        client: ConsumerClient,
+        start: int,
+        end: int,
+        deadline: SlicedDeadline,
+        convert: Callable[[KafkaMessage], T],
     ) -> list[T]:
         if not any(client.reading.acquire(timeout=slice_s) for slice_s in deadline):
-            raise self._topic.unavailable(f"the {self._topic} can't be read, because other logs are read for too long")
+            raise self._topic.unavailable(f"the {self._topic} can't be read: reads of other logs took too long")
         try:
             if self._consumers.records is not self._consumers.offsets:
-                # This consumer must find the partition's leader, too. A fetch from a broker that is gone never ends.
+                # This consumer must find the partition's leader, too: a fetch from a broker that has failed never ends.
                 self._stable_bounds(client, self._consumers.records, deadline)
             return self._read_assigned(client, start, end, deadline, convert)
         finally:
             client.reading.release()
 
     def _read_assigned(
-        self, client: Client, start: int, end: int, deadline: SlicedDeadline, convert: Callable[[KafkaMessage], T]
+        self,
+        client: ConsumerClient,
+        start: int,
+        end: int,
+        deadline: SlicedDeadline,
+        convert: Callable[[KafkaMessage], T],
     ) -> list[T]:
         consumer, topic, partition = client.consumer, self._topic.name, self._topic.partition
         found: list[T] = []
@@ -150,7 +162,7 @@ class Reader:
     def _position(self, offset: int = 0) -> TopicPartition:
         return TopicPartition(self._topic.name, self._topic.partition, offset)
 
-    def _recover(self, client: Client, slice_s: float) -> bool:
+    def _recover(self, client: ConsumerClient, slice_s: float) -> bool:
         """Find the partition's leader. Without this, an idle client asks the former leader, which may never answer.
 
         Returns False if this user lacks permission for the topic. Then another attempt before the deadline is useless.
@@ -163,7 +175,7 @@ class Reader:
         return True
 
     def _no_offset(
-        self, client: Client, shared: SharedConsumer, what: str, failure: KafkaException | None
+        self, client: ConsumerClient, shared: SharedConsumer, what: str, failure: KafkaException | None
     ) -> Exception:
         """Return the error of a failed request for an offset.
 

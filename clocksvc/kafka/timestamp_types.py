@@ -1,6 +1,6 @@
-"""Readings of the topics' timestamp types that the logs of a process share.
+"""The topics' timestamp types, which the logs of a process read once for all of them.
 
-Brokers describe a topic with all of its settings, some 30. The clocks of a topic can belong to all 16 logs, and all
+A broker describes a topic with all of its settings, about 30. The clocks of a topic can belong to all 16 logs, and all
 logs begin at the same time.
 """
 
@@ -13,13 +13,13 @@ from clocksvc.interfaces.topics import TimestampType
 MAX_AGE_S = 5.0
 """How long a reading is used. A log reads the types every 30 s."""
 WAIT_S = 0.5
-"""How long a log waits while another log reads. Then it reads, too: Kafka may not answer."""
+"""How long a log waits while another log reads. Then it reads, too, because Kafka may not answer the other one."""
 
 Types = Mapping[str, TimestampType]
 
 
 class SharedTimestampTypes:
-    """Thread-safe.
+    """Reads timestamp types, and returns those of the last MAX_AGE_S without a new request. Thread-safe.
 
     Args:
         read: reads the timestamp types of topics from Kafka. Topics without a type are absent from its result.

@@ -38,7 +38,7 @@ class MemoryStoreServer:
         return MemoryStore(self._access, clock, recent_ticks_ms)
 
     def clock_reads(self) -> MemoryClockReads:
-        """Return what reads many clocks at once."""
+        """Return the reader of many clocks."""
         return MemoryClockReads(self._access)
 
     def schedulers(self, clock: str) -> MemorySchedulers:

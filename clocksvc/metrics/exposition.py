@@ -90,7 +90,7 @@ class Metrics:
     def render(self) -> tuple[bytes, str]:
         """Return the body of `/metrics` and its content type.
 
-        The states of all clocks need one call of the store for each log. Blocks at most for a few times the store's
+        The states of all clocks need one call to the store for each log. Blocks for at most a few times the store's
         timeout. Outages raise no exception.
         """
         with self._lock:
@@ -116,7 +116,7 @@ class Metrics:
         return [(self._sources[state.clock], state) for state in self._sources.states(self._logs)]
 
     def _partition_clocks(self, led: Iterable[tuple[ClockSource, PublicState]]) -> Iterator[str]:
-        """Return the lines of the partition clocks. After a failed read of the store, none follows."""
+        """Return the lines of the partition clocks. Ends at the first failed read of the store."""
         for source, state in led if self._per_partition else ():
             if not store_answers(state):
                 continue

@@ -60,7 +60,7 @@ class ClockSource(Protocol):
     def counters(self) -> Counters | None:
         """The counters that were read with the clock's last state; None if the store did not answer."""
 
-    def readiness_error_at(self) -> str:
+    def cached_readiness_error(self) -> str:
         """Return why this replica can't answer for the clock, or "" if it can. Does not block."""
 
 
@@ -73,7 +73,7 @@ def read(source: ClockSource, state: PublicState, leads: bool) -> Iterator[Readi
     """
     spec = source.spec
     yield from _configured(spec)
-    yield Reading(READY, (spec.name,), float(not source.readiness_error_at()))
+    yield Reading(READY, (spec.name,), float(not source.cached_readiness_error()))
     yield from _state(spec.name, state)
     if leads and source.counters is not None and store_answers(state):
         yield from _counters(spec, source.counters)

@@ -1,6 +1,6 @@
 """Renders samples in Prometheus's text format.
 
-prometheus_client needs several times as long, and no other thread of the process runs meanwhile: with 2,000 clocks each
+prometheus_client takes several times as long, and blocks the other threads of the process: with 2,000 clocks, each
 scrape would delay the leaders by half a second.
 """
 
@@ -22,7 +22,7 @@ def render(
 
     Args:
         readings: samples in any order.
-        lines: samples that are text already, by the metric's name.
+        lines: samples that are already text, by the metric's name.
     """
     texts = {metric.name: [_head(metric)] for metric in catalogue}
     for metric, labels, value in readings:

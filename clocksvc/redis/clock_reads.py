@@ -18,9 +18,9 @@ from clocksvc.redis.store import SLOWEST
 
 T = TypeVar("T")
 
-_MOST_CLOCKS = 250
+_MAX_CLOCKS_PER_CALL = 250
 """The largest number of clocks in one call, which keeps Redis busy for some 10 ms."""
-_Part = tuple[int, Sequence[str]]
+_Batch = tuple[int, Sequence[str]]
 """A log and the clocks of one call."""
 
 
@@ -33,68 +33,68 @@ class RedisClockReads:
         self._monotonic = SystemTime().monotonic
 
     def read(self, clocks: Collection[str]) -> Mapping[str, ClockReading | StoreUnavailable]:
-        def call(part: _Part) -> dict[str, ClockReading | StoreUnavailable]:
-            return self._call(scripts.READ_CLOCKS, (SLOWEST, *part[1]), part, lambda _, item: _read_clock(item))
+        def call(batch: _Batch) -> dict[str, ClockReading | StoreUnavailable]:
+            return self._call(scripts.READ_CLOCKS, (SLOWEST, *batch[1]), batch, lambda _, item: _read_clock(item))
 
         return self._read(clocks, call)
 
     def tails(self, after_ms: Mapping[str, int | None], limit: int) -> Mapping[str, StreamTail | StoreUnavailable]:
-        def call(part: _Part) -> dict[str, StreamTail | StoreUnavailable]:
-            after = ("" if (cursor := after_ms[name]) is None else wire.after_id(cursor) for name in part[1])
+        def call(batch: _Batch) -> dict[str, StreamTail | StoreUnavailable]:
+            after = ("" if (cursor := after_ms[name]) is None else wire.after_id(cursor) for name in batch[1])
             return self._call(
                 scripts.READ_TAILS,
                 (limit, *after),
-                part,
+                batch,
                 lambda name, item: wire.read_stream_tail(name, after_ms[name], item),
             )
 
         return self._read(after_ms, call)
 
     def _call(
-        self, script: Script, arguments: Sequence[Argument], part: _Part, decode: Callable[[str, Any], T]
+        self, script: Script, arguments: Sequence[Argument], batch: _Batch, decode: Callable[[str, Any], T]
     ) -> dict[str, T | StoreUnavailable]:
         """Read the clocks of one call. Raises StoreUnavailable."""
-        log, names = part
+        log, names = batch
         with translated(), self._connection.calling() as redis:
             found = Scripts(self._prefix, log).call(redis, script, arguments, names)
         return {name: _decoded(name, item, decode) for name, item in zip(names, found, strict=True)}
 
     def _read(
-        self, clocks: Collection[str], call: Callable[[_Part], dict[str, T | StoreUnavailable]]
+        self, clocks: Collection[str], call: Callable[[_Batch], dict[str, T | StoreUnavailable]]
     ) -> dict[str, T | StoreUnavailable]:
-        parts = [
-            (log, names[first : first + _MOST_CLOCKS])
+        batches = [
+            (log, names[first : first + _MAX_CLOCKS_PER_CALL])
             for log, names in group_by_log(clocks).items()
-            for first in range(0, len(names), _MOST_CLOCKS)
+            for first in range(0, len(names), _MAX_CLOCKS_PER_CALL)
         ]
-        if self._connection.is_cluster and len(parts) > 1:
+        if self._connection.is_cluster and len(batches) > 1:
             # The logs are on several nodes. One that hangs must not delay the others.
-            with ThreadPoolExecutor(min(len(parts), LOGS), "clock-reads") as threads:
-                found = list(threads.map(lambda part: _or_error(call, part), parts))
+            with ThreadPoolExecutor(min(len(batches), LOGS), "clock-reads") as threads:
+                found = list(threads.map(lambda batch: _or_error(call, batch), batches))
         else:
-            found = self._one_after_the_other(call, parts)
-        return {name: one for part in found for name, one in part.items()}
+            found = self._read_in_sequence(call, batches)
+        return {name: one for batch in found for name, one in batch.items()}
 
-    def _one_after_the_other(
-        self, call: Callable[[_Part], dict[str, T | StoreUnavailable]], parts: Sequence[_Part]
+    def _read_in_sequence(
+        self, call: Callable[[_Batch], dict[str, T | StoreUnavailable]], batches: Sequence[_Batch]
     ) -> list[dict[str, T | StoreUnavailable]]:
-        """Read all parts from one server. If it hangs, only the first call waits for it."""
+        """Read all batches from one server. If it hangs, only the first call waits for it."""
         found: list[dict[str, T | StoreUnavailable]] = []
         began, hangs = self._monotonic(), None
-        for part in parts:
+        for batch in batches:
             if hangs is not None:
-                found.append(dict.fromkeys(part[1], hangs))
+                found.append(dict.fromkeys(batch[1], hangs))
                 continue
             try:
-                found.append(call(part))
+                found.append(call(batch))
             except StoreUnavailable as error:
-                found.append(dict.fromkeys(part[1], error))
+                found.append(dict.fromkeys(batch[1], error))
                 hangs = error if self._monotonic() - began >= RESPONSE_TIMEOUT_S else None
         return found
 
 
 def _decoded(clock: str, item: Any, decode: Callable[[str, Any], T]) -> T | StoreUnavailable:
-    """Decode the item of one clock. What another program has written concerns this clock alone."""
+    """Decode the item of one clock. If another program has damaged its keys, only this clock has an error."""
     if isinstance(item, str):
         return error_in_result(item)
     try:
@@ -103,11 +103,13 @@ def _decoded(clock: str, item: Any, decode: Callable[[str, Any], T]) -> T | Stor
         return error_in_result(f"WRONGTYPE {error!r}")
 
 
-def _or_error(call: Callable[[_Part], dict[str, T | StoreUnavailable]], part: _Part) -> dict[str, T | StoreUnavailable]:
+def _or_error(
+    call: Callable[[_Batch], dict[str, T | StoreUnavailable]], batch: _Batch
+) -> dict[str, T | StoreUnavailable]:
     try:
-        return call(part)
+        return call(batch)
     except StoreUnavailable as error:
-        return dict.fromkeys(part[1], error)
+        return dict.fromkeys(batch[1], error)
 
 
 def _read_clock(item: Sequence[Any]) -> ClockReading:

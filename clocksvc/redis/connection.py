@@ -79,7 +79,7 @@ class RedisConnection:
         return self._client
 
     def notifications(self, key: str) -> Notifications:
-        """Return what waits for elements of a list: the same object for all lists that one command can read."""
+        """Return the object that waits for elements of a list. Lists that one command can read share it."""
         group = key if self.is_cluster else ""
         with self._lock:
             return self._notifications.setdefault(group, Notifications(self.client))

@@ -15,12 +15,12 @@ from clocksvc.redis.errors import translated
 from clocksvc.runtime.backoff import FEED, Backoff
 
 _BLOCK_S = 0.25
-"""How long one command blocks. A list that is followed from now on is part of the next command."""
+"""How long one command blocks. A wait for another list begins with the next command."""
 _FIRST_BLOCK_S = 0.01
 """The same for the first command, which shows whether the server answers."""
 _FOLLOWED_S = 2.0
-"""How long a list is followed after a wait: leaders wait again after their round. A leader that has lost its lease must
-not take the notifications of its successor."""
+"""How long the thread reads a list after a wait, because leaders wait again after their round. It must be short, so that a
+leader that has lost its lease does not take the notifications of its successor."""
 _CHECK_S = 0.01
 
 
@@ -43,7 +43,7 @@ class _List:
 
 @dataclass(slots=True)
 class _Health:
-    """What is known of the server: how many commands it has answered since the thread began, and the last error."""
+    """How many commands the server has answered since the thread began; and the error of the last command, if any."""
 
     answers: int = 0
     error: Exception | None = None
@@ -69,8 +69,8 @@ class Notifications:
     def wait(self, key: str, timeout_s: float) -> bool:
         """Block until a list has an element, and remove it; False if it has none within `timeout_s`.
 
-        Returns at once if an element was removed since the last wait. It finds every element that was there before the
-        call. For this, a timeout of 0 can become 0.5 s if the list is followed because of an earlier wait.
+        Returns at once if the thread has removed an element since the last wait. It finds every element that was in the
+        list before the call. So with a timeout of 0 it can block for 0.5 s, if the thread still reads the list.
 
         Raises:
             StoreUnavailable: the server does not answer. The first wait blocks until this is known, for at most as long
@@ -100,21 +100,21 @@ class Notifications:
                 one.followed_until = self._monotonic() + _FOLLOWED_S
 
     def clear(self, key: str) -> None:
-        """Forget an element that was removed since the last wait. Does not block."""
+        """Ignore an element that was removed since the last wait. Does not block."""
         with self._lock:
             one = self._lists.get(key)
             if one is not None:
                 one.notified = False
 
     def forget(self, key: str) -> None:
-        """Don't follow a list any more: another process takes its elements now."""
+        """Stop to read a list, because another process reads it now. Does not block."""
         with self._lock:
             one = self._lists.get(key)
             if one is not None and not one.waiting:
                 del self._lists[key]
 
     def close(self) -> None:
-        """End the thread after its present command, and then close the client once more."""
+        """End the thread after its present command. Does not block. The thread then closes the client again."""
         with self._lock:
             self._closed = True
 

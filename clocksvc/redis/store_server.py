@@ -33,7 +33,7 @@ class RedisStoreServer:
         return RedisStore(self._connection, self._prefix, clock, recent_ticks_ms)
 
     def clock_reads(self) -> RedisClockReads:
-        """Return what reads many clocks at once."""
+        """Return the reader of many clocks."""
         return RedisClockReads(self._connection, self._prefix)
 
     def schedulers(self, clock: str) -> RedisSchedulers:

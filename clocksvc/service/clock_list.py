@@ -25,8 +25,8 @@ _Place = tuple[int, int, str]
 class Order(StrEnum):
     """The orders of a list. `worst` begins with the clocks that have held longest. Then come those that catch up, the
     furthest behind first; clocks whose schedules are not sent; paused clocks; those that are rebuilt or start; those
-    that run without excluded partitions, or with rejected reports; and at the end all others by name, because how far
-    they are behind changes with each tick."""
+    with excluded partitions or rejected reports; and at the end all others by name, because how far they are behind
+    changes with each tick."""
 
     NAME = "name"
     WORST = "worst"
@@ -53,7 +53,7 @@ class ClockQuery:
 
 
 def place_of(state: PublicState, order: Order) -> _Place:
-    """Return a clock's place in an order. Places are compared."""
+    """Return a clock's sort key in an order."""
     if order is Order.NAME:
         return 0, 0, state.clock
     group = _group_of(state)
@@ -101,7 +101,7 @@ def parse_cursor(text: str, order: Order) -> _Place:
 
 
 def parse_statuses(text: str) -> frozenset[Status]:
-    """Return the statuses in a list with commas.
+    """Parse a list of statuses that are separated by commas.
 
     Raises:
         InvalidValue: a word is not a status.
@@ -109,7 +109,7 @@ def parse_statuses(text: str) -> frozenset[Status]:
     try:
         return frozenset(Status(word) for word in text.split(","))
     except ValueError:
-        raise InvalidValue("status", text, f"wanted one or more of {', '.join(Status)}, with commas between") from None
+        raise InvalidValue("status", text, f"wanted one or more of {', '.join(Status)}, separated by commas") from None
 
 
 def count_statuses(states: Iterable[PublicState]) -> dict[str, int]:

@@ -40,8 +40,8 @@ _NO_LEADER = (
 )
 
 
-class _Seen(NamedTuple):
-    """What was last read of the clock. `snapshot`, `counters` and `hold` are None if the store did not answer.
+class _Cached(NamedTuple):
+    """The clock's state as it was last read. `snapshot`, `counters` and `hold` are None if the store did not answer.
 
     Attributes:
         hold: the hold in the leader's status.
@@ -88,7 +88,7 @@ class ClockView:
         self._schedules = schedules
         self._reading = threading.Lock()
         self._read_at = float("-inf")
-        self._seen = _Seen()
+        self._cached = _Cached()
         self._started_ms: int | None = None
         self._out_of_orderness_ms = spec.max_out_of_orderness_ms
         self._interval_ms = spec.interval_ms
@@ -111,34 +111,34 @@ class ClockView:
         return self._state(self._fresh(last), last)
 
     def state_at(self, last: Tick | None) -> PublicState:
-        """Return the clock's public state with what was read last. Does not block. `last` is the tick that is shown."""
-        return self._state(self._seen, last)
+        """Return the clock's public state from the last read. Does not block. `last` is the last shown tick."""
+        return self._state(self._cached, last)
 
     def is_older_than(self, max_age_s: float, last: Tick | None) -> bool:
-        """True if what was read last is older than `max_age_s`, or older than the tick `last`.
+        """True if the last read is older than `max_age_s`, or older than the tick `last`.
 
         With a snapshot that is older than a tick, a partition could seem to be behind the clock.
         """
         if self._time.monotonic() - self._read_at >= max_age_s:
             return True
-        snapshot = self._seen.snapshot
+        snapshot = self._cached.snapshot
         if last is None or snapshot is None or self.feed.rebuilding:
             return False
         return (snapshot.last_tick_ms or 0) < last.at_ms
 
     def accept(self, reading: ClockReading | StoreUnavailable) -> None:
-        """Use what was read of the clock together with other clocks. Blocks while another thread reads this clock."""
+        """Use a reading of this clock that `ClockReads` has returned. Blocks while another thread reads this clock."""
         with self._reading:
             if isinstance(reading, StoreUnavailable):
-                self._fail(reading)
+                self._cache_failure(reading)
             else:
                 schedules = None if self._schedules is None else self._schedules.state_of(reading.schedulers)
-                self._see(reading.snapshot, reading.counters, schedules)
+                self._cache(reading.snapshot, reading.counters, schedules)
 
     @property
     def counters(self) -> Counters | None:
-        """The counters that were read last; None if the store did not answer."""
-        return self._seen.counters
+        """The counters of the last read; None if the store did not answer."""
+        return self._cached.counters
 
     @property
     def can_answer(self) -> bool:
@@ -152,13 +152,13 @@ class ClockView:
         """
         if self.feed.ready and not self.can_answer:
             self.snapshot()
-        return self.readiness_error_at()
+        return self.cached_readiness_error()
 
-    def readiness_error_at(self) -> str:
-        """Like `readiness_error`, with what was read last. Does not block."""
+    def cached_readiness_error(self) -> str:
+        """Like `readiness_error`, from the last read. Does not block."""
         if not self.feed.ready:
             return "not read yet"
-        return "" if self.can_answer or self._seen.snapshot is None else "lost while the store answers"
+        return "" if self.can_answer or self._cached.snapshot is None else "lost while the store answers"
 
     def partitions(self, after: Partition | None, limit: int, topic: str | None = None) -> PartitionPage:
         """Return partition clocks in order of topic and number, at most `limit`. `after` None means from the first one.
@@ -171,32 +171,32 @@ class ClockView:
         found = self.store.partitions(after, limit, topic)
         return PartitionPage(now_ms, [self._partition(clock, now_ms) for clock in found])
 
-    def _fresh(self, last: Tick | None) -> _Seen:
-        """Return what was read last. Reads the store if this is older than 0.25 s, or than the tick `last`."""
+    def _fresh(self, last: Tick | None) -> _Cached:
+        """Return the last read. Reads the store if it is older than 0.25 s, or than the tick `last`."""
         with self._reading:
             if self.is_older_than(VIEW_MAX_AGE_S, last):
                 self._read()
-            return self._seen
+            return self._cached
 
     def _read(self) -> None:
         try:
             snapshot = self.store.snapshot()
         except ClocksvcError as error:
-            self._fail(error)
+            self._cache_failure(error)
             return
         try:
             counters = self.store.counters()
         except ClocksvcError:
             counters = None
-        self._see(snapshot, counters, None if self._schedules is None else self._schedules.state())
+        self._cache(snapshot, counters, None if self._schedules is None else self._schedules.state())
 
-    def _fail(self, error: ClocksvcError) -> None:
-        self._seen = _Seen(schedules=None if self._schedules is None else self._schedules.unknown, error=str(error))
+    def _cache_failure(self, error: ClocksvcError) -> None:
+        self._cached = _Cached(schedules=None if self._schedules is None else self._schedules.unknown, error=str(error))
         self._read_at = self._time.monotonic()
 
-    def _see(self, snapshot: Snapshot, counters: Counters | None, schedules: SchedulesState | None) -> None:
+    def _cache(self, snapshot: Snapshot, counters: Counters | None, schedules: SchedulesState | None) -> None:
         hold, numbers = _read_status(snapshot.leader_status)
-        self._seen = _Seen(snapshot, counters, schedules, hold, numbers.get("due_ticks"))
+        self._cached = _Cached(snapshot, counters, schedules, hold, numbers.get("due_ticks"))
         # The store has this time only after Kafka has answered once. Before that, the leader's status has it.
         self._started_ms = snapshot.started_ms or numbers.get("started_ms") or self._started_ms
         if snapshot.parameters is not None:
@@ -204,9 +204,9 @@ class ClockView:
             self._interval_ms = snapshot.parameters.interval_ms
         self._read_at = self._time.monotonic()
 
-    def _state(self, seen: _Seen, last: Tick | None) -> PublicState:
-        snapshot, now_ms = seen.snapshot, self._time.now_ms()
-        hold = self._hold(seen, last, now_ms)
+    def _state(self, cached: _Cached, last: Tick | None) -> PublicState:
+        snapshot, now_ms = cached.snapshot, self._time.now_ms()
+        hold = self._hold(cached, last, now_ms)
         since_ms = self._since_ms(last)
         return PublicState(
             clock=self.spec.name,
@@ -235,22 +235,22 @@ class ClockView:
             leader=None if snapshot is None else snapshot.leader,
             topics=self.spec.topics,
             group=self.spec.group,
-            heartbeats=self._heartbeats(seen.counters),
-            due_ticks=seen.due_ticks,
-            schedules=seen.schedules,
+            heartbeats=self._heartbeats(cached.counters),
+            due_ticks=cached.due_ticks,
+            schedules=cached.schedules,
         )
 
-    def _hold(self, seen: _Seen, last: Tick | None, now_ms: int) -> Hold | None:
-        snapshot = seen.snapshot
+    def _hold(self, cached: _Cached, last: Tick | None, now_ms: int) -> Hold | None:
+        snapshot = cached.snapshot
         if snapshot is None:
-            return Hold(Reason.STORE_UNAVAILABLE, detail=seen.error)
+            return Hold(Reason.STORE_UNAVAILABLE, detail=cached.error)
         write_error = self._write_error() if snapshot.leader is None else None
         if write_error is not None:
             return Hold(Reason.STORE_UNAVAILABLE, detail=write_error)
         if snapshot.leader_lacks_clock:
             return Hold(Reason.CONFIG_CONFLICT, detail=_LEADER_LACKS_CLOCK.format(leader=snapshot.leader))
-        if seen.hold is not None or snapshot.leader is not None:
-            return seen.hold
+        if cached.hold is not None or snapshot.leader is not None:
+            return cached.hold
         # A status of "no hold" stays valid until its TTL, so short failovers stay invisible.
         since_ms = self._since_ms(last)
         quiet_ms = 0 if since_ms is None else now_ms - since_ms

@@ -43,16 +43,16 @@ class ClockViews(Mapping[str, ClockView]):
         return [view.state_at(last) for view, last in self._read(clocks)]
 
     def readiness_errors(self) -> list[str]:
-        """Return why this replica can't show the state of some clocks, for each of them; [] if it can.
+        """Return an error for each clock whose state this replica can't show; [] if there is none.
 
         Blocks like `states`, but only if the store does not answer for a feed.
         """
         unclear = [name for name, view in self._views.items() if not view.can_answer]
-        return [error for view, _ in self._read(unclear) if (error := view.readiness_error_at())]
+        return [error for view, _ in self._read(unclear) if (error := view.cached_readiness_error())]
 
     def _read(self, clocks: Iterable[str]) -> list[tuple[ClockView, Tick | None]]:
-        """Read the clocks whose states are too old. Return the views with the ticks that they must not precede."""
-        # Callers wait for the one that reads, and use what it has read.
+        """Read the clocks whose states are too old. Return the views, each with the last tick of its feed."""
+        # One caller reads. The others wait for it, and find states that are new enough.
         with self._reading:
             shown = [(view, view.feed.last) for view in map(self._views.__getitem__, clocks)]
             old = [view.spec.name for view, last in shown if view.is_older_than(self.max_age_s, last)]

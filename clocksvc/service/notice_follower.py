@@ -1,7 +1,7 @@
 """Follows the notices of all clocks in one thread, and shows the new ticks in the feeds.
 
-Notices are hints. If some may have been missed, the streams of all clocks are read; and each stream is read at least
-every 5 s. The streams of a log are read together, with one call of the store.
+Notices are hints. If some may have been missed, the streams of all clocks are read. Each stream is read at least every
+5 s. The streams of a log are read together, with one call to the store.
 """
 
 import logging
@@ -24,9 +24,10 @@ MAX_WAIT_S = 1.0
 _MAX_STEPS = 50
 """How many feeds are stepped between two reads of the notices, so that clocks with new ticks do not wait for all
 others."""
-_TICKS_OF_ALL = 20_000
+_MAX_TICKS_PER_READ = 20_000
 _MAX_TICKS, _MIN_TICKS = 1_000, 10
-"""The limits of how many ticks of each clock a call reads. With more clocks, a call reads fewer of each."""
+"""A read of the streams of all clocks returns at most `_MAX_TICKS_PER_READ` ticks. Each clock has an equal share
+between these limits."""
 
 
 class NoticeFollower:
@@ -34,7 +35,7 @@ class NoticeFollower:
 
     Args:
         notices: follows the notices of the feeds' clocks. It is closed when the thread ends.
-        reads: reads the streams of many clocks. A feed whose stream needs more than that is stepped alone.
+        reads: reads the streams of many clocks. If that is not enough for a feed, `TickFeed.step` reads its stream.
     """
 
     def __init__(self, feeds: Iterable[TickFeed], notices: NoticeReader, reads: ClockReads, time: Time) -> None:
@@ -45,7 +46,7 @@ class NoticeFollower:
         self._logs = group_by_log(self._feeds)
         self._due_at = dict.fromkeys(self._logs, float("-inf"))
         self._to_step: dict[str, None] = {}  # clocks whose feeds must be stepped, in order
-        self._limit = max(_MIN_TICKS, min(_MAX_TICKS, _TICKS_OF_ALL // max(1, len(self._feeds))))
+        self._limit = max(_MIN_TICKS, min(_MAX_TICKS, _MAX_TICKS_PER_READ // max(1, len(self._feeds))))
         self._backoff = Backoff(FEED)
         self._stopping = False
         self._thread = WorkerThread(
@@ -76,7 +77,7 @@ class NoticeFollower:
         now = self._time.monotonic()
         due = [log for log, due_at in self._due_at.items() if due_at <= now or noticed is None]
         for number, log in enumerate(due, start=1):
-            # After a read of several logs, each has a time of its own, so that later reads are short.
+            # The next reads of these logs are spread over READ_EVERY_S, so that each of them is short.
             self._due_at[log] = now + READ_EVERY_S * number / len(due)
         failed = self._read_streams(noticed or (), due)
         failed |= self._step_feeds(failed)

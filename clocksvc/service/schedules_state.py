@@ -55,7 +55,7 @@ class SchedulesState:
         return late_ms if late_ms > max(2 * interval_ms, LATE_MS) else 0
 
     def are_sent(self, last_tick_ms: int | None, interval_ms: int) -> bool:
-        """False if a partition has no owner, or if the schedules are late; True if this is not known."""
+        """False if a partition has no owner, or if the schedules are late. True if neither is known."""
         return self.owned in (None, self.partitions) and not self.late_ms(last_tick_ms, interval_ms)
 
 
@@ -79,7 +79,7 @@ class SchedulesView:
             return self.unknown
 
     def state_of(self, reading: SchedulersReading) -> SchedulesState:
-        """Return the state by what was read of the store."""
+        """Return the state for a reading of the store."""
         return schedules_state(self._spec.partitions, reading)
 
 

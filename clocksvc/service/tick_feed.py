@@ -19,7 +19,7 @@ logger = logging.getLogger("clocksvc.feed")
 
 BUFFER_SIZE = 2_000
 BUFFER_BYTES = 64 * 2**20
-"""The memory of the ticks of all clocks of a process. Each clock has the same share."""
+"""The largest size of the ticks of all clocks in a process's memory. Each clock has the same share."""
 READ_EVERY_S = 5.0
 """The longest time between two steps of a feed. Notices are hints, so a feed does not rely on them."""
 RETRY_EVERY_S = 1.0
@@ -276,7 +276,12 @@ class TickFeed:
         return False
 
     def _compare(self, last: Tick, end: StreamBounds | StreamTail, ticks: Sequence[Tick]) -> None:
-        """Compare the stream with the last shown tick. `ticks` was not read after `end`, and does not continue it."""
+        """Compare the stream with the last shown tick.
+
+        Args:
+            end: read together with `ticks`, or after them.
+            ticks: the ticks after `last` in the stream, if any. The first one does not follow `last`.
+        """
         if not end.written or end.end_ms is None or end.end_ms < last.at_ms:
             self.rebuilding = True
         elif end.end_ms == last.at_ms:

@@ -119,7 +119,11 @@ class Problems:
 
 
 def _grouped(found: Iterable[tuple[FieldPath, str]]) -> Iterator[str]:
-    """Yield the texts of problems, with their paths given."""
+    """Yield the texts of problems. More than `MAX_NAMED` clocks with the same problem get one text.
+
+    Args:
+        found: the path and the text of each problem.
+    """
     groups: dict[tuple[FieldPath, str], list[tuple[FieldPath, str]]] = {}
     for path, text in found:
         of_a_clock = len(path) > 2 and path[0] == "clocks"

@@ -12,7 +12,7 @@ from clocksvc.errors import TickLogUnavailable
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.client import SlicedDeadline
 from clocksvc.kafka.internal_topic import InternalTopic
-from clocksvc.kafka.log_consumers import Client, LogConsumers, SharedConsumer
+from clocksvc.kafka.log_consumers import ConsumerClient, LogConsumers, SharedConsumer
 from clocksvc.kafka.tick_log import KafkaTickLog
 from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.interfaces.tick_log_examples import KeepAliveCounter
@@ -42,7 +42,7 @@ def opened(
     )
 
 
-def client_of(consumer: SharedConsumer) -> Client:
+def client_of(consumer: SharedConsumer) -> ConsumerClient:
     """The client that the next request will use."""
     with consumer.using(UNKNOWN) as client:
         return client

@@ -1,7 +1,7 @@
 -- Reads one of several clocks. Prepended to scripts as listed in scripts.py.
 
--- Returns the result of `read`. If a key has another type, because another program has written it, returns the text of
--- the error: one clock must not hide the others. Other errors are raised.
+-- Returns the result of `read`. If a key has another type, because another program has written it, returns the error's
+-- text, so that the other clocks can still be read. Other errors are raised.
 local function guarded(read, ...)
   local done, result = pcall(read, ...)
   if done then

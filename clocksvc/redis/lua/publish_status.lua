@@ -6,8 +6,8 @@
 -- ARGV[1] token, [2] TTL ms, [3] retention of a change ms, [4] the maximum number of changes
 -- ARGV[5…] for each clock:
 --   status, JSON
---   a time ms, a reason, a hold, JSON: this hold is added if no status was valid for longer than the time. The time is ''
---   to add nothing.
+--   a time ms, a reason, a hold, JSON: this hold is added if there was no valid status for longer than the time. The time
+--   is '' to add nothing.
 --   the number of changes, and three items for each of them, oldest first: age ms, reason, hold as JSON. The reason is
 --   '-' if the clock does not hold. The last change is the present one.
 -- Returns 1. Errors: LEASELOST.

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.tick import Tick
-from clocksvc.service.clock_view import ClockView, _Seen
+from clocksvc.service.clock_view import ClockView, _Cached
 from tests.simulation.defects.defect import Promise, defect
 
 Patched = AbstractContextManager[object]
@@ -20,8 +20,10 @@ Patched = AbstractContextManager[object]
 def missing_leader_not_said() -> Patched:
     hold = ClockView._hold
 
-    def look_away(view: ClockView, seen: _Seen, last: Tick | None, now_ms: int) -> Hold | None:
-        return hold(view, seen, last, now_ms) if seen.snapshot is None or seen.snapshot.leader is not None else None
+    def look_away(view: ClockView, cached: _Cached, last: Tick | None, now_ms: int) -> Hold | None:
+        return (
+            hold(view, cached, last, now_ms) if cached.snapshot is None or cached.snapshot.leader is not None else None
+        )
 
     return patch.object(ClockView, "_hold", look_away)
 
