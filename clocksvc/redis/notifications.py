@@ -19,8 +19,8 @@ _BLOCK_S = 0.25
 _FIRST_BLOCK_S = 0.01
 """The same for the first command, which shows whether the server answers."""
 _FOLLOWED_S = 2.0
-"""How long the thread reads a list after a wait, because leaders wait again after their round. It must be short, so that a
-leader that has lost its lease does not take the notifications of its successor."""
+"""How long the thread reads a list after a wait, because leaders wait again after their round. It must be short: once a
+leader has lost its lease, this process must not take the notifications of its successor."""
 _CHECK_S = 0.01
 
 
