@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from clocksvc.errors import InvalidValue
 from clocksvc.metrics.catalogue import Exporter, Metric, Reading
-from clocksvc.metrics.families import Families
 from clocksvc.outbox.relay import RelayStats
 
 
@@ -29,6 +29,7 @@ OLDEST = _metric(
     "When the oldest waiting change was written. Absent if none waits.",
 )
 OUTBOX_CATALOGUE = (RECORDS, REJECTED, ACTIVE, PENDING, OLDEST)
+_FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
 
 
 class _Relay(Protocol):
@@ -44,7 +45,10 @@ class RelayCollector(Collector):
 
     def collect(self) -> Iterable[Family]:
         """Return all metrics. Does not block."""
-        return Families(OUTBOX_CATALOGUE, _readings(self._clock, self._relay.stats)).collect()
+        families = {one.name: _FAMILIES[one.type](one.name, one.help, labels=one.labels) for one in OUTBOX_CATALOGUE}
+        for metric, labels, value in _readings(self._clock, self._relay.stats):
+            families[metric.name].add_metric(labels, value)
+        return families.values()
 
 
 def _readings(clock: str, stats: RelayStats) -> Iterator[Reading]:

@@ -82,7 +82,7 @@ def test_a_long_read_delays_no_transaction_of_another_log(
     with consumers.records.using(UNKNOWN) as client, client.reading:
         assert client is not client_of(consumers.offsets)
         end = other.append([Message(b"a", b"2", "tick")], end, keep_alive)
-        with pytest.raises(TickLogUnavailable, match="other logs are read"):
+        with pytest.raises(TickLogUnavailable, match="reads of other logs took too long"):
             opened(on_kafka, consumers, 1, timeout_s=1.1).read(0, end, waits)
 
     assert waits.calls >= 1
