@@ -142,7 +142,7 @@ def test_only_a_program_changes_the_switch_interval(monkeypatch: pytest.MonkeyPa
     """`clocksvc serve` does. A service that is embedded, and its threads, leave the process as it is."""
     service = bootstrap.Service(settings(url="redis://127.0.0.1:1/0"), NoObserver())
     service.start()
-    service.leave()
+    service.stop()
     embedded_s = sys.getswitchinterval()
 
     monkeypatch.setattr("clocksvc.cli.serve.listen", Mock(side_effect=InvalidValue("api.port", 1, "a free one")))
