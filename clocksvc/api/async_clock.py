@@ -1,8 +1,8 @@
 """Makes a clock usable in the event loop. All clients of a clock wait for the same asyncio event.
 
 The event is set when the clock's feed, which runs in a thread, has changed. Each tick is encoded once for all clients.
-The clocks of a log share threads for blocking calls. They are on one server, so a server that hangs delays no clock of
-another one. Requests to the leader, which wait for seconds, have other threads than reads.
+The clocks of a log share threads for blocking calls. They are on one Redis server, so a server that hangs delays only
+its own clocks. Requests to the leader, which wait for seconds, have other threads than reads.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ logger = logging.getLogger("clocksvc.api")
 READ_THREADS, REQUEST_THREADS = 8, 4
 """The largest numbers of threads for the clocks of a log: for calls of the store, and for requests to the leader."""
 _MAX_ENCODED_TICKS, _MIN_ENCODED_TICKS = 4_096, 16
-_ENCODED_TICKS_OF_ALL = 16_384
-"""The encoded ticks in memory, of a KB each. Each clock has the same share."""
+_MAX_ENCODED_TICKS_IN_ALL = 16_384
+"""The largest number of encoded ticks of all clocks in memory, of a KB each. Each clock has the same share."""
 
 
 class ShutdownSignal:
@@ -205,7 +205,7 @@ class AsyncClock:
 
 def async_clocks(views: Mapping[str, ClockView], closing: ShutdownSignal) -> dict[str, AsyncClock]:
     """Return all clocks of a process for use in the event loop."""
-    share = min(_MAX_ENCODED_TICKS, max(_MIN_ENCODED_TICKS, _ENCODED_TICKS_OF_ALL // max(1, len(views))))
+    share = min(_MAX_ENCODED_TICKS, max(_MIN_ENCODED_TICKS, _MAX_ENCODED_TICKS_IN_ALL // max(1, len(views))))
     clocks: dict[str, AsyncClock] = {}
     for names in group_by_log(views).values():
         reads, requests = LoopThreads(READ_THREADS), LoopThreads(REQUEST_THREADS)

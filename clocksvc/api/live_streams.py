@@ -1,7 +1,7 @@
 """Writes new ticks to the live streams of a clock: those that have every shown tick.
 
-Each tick is encoded once. Each connection gets one write, and the task of its stream does not run. A stream whose
-client has not read all data yet, or that needs ticks which are not in memory, continues in its task.
+Each tick is encoded once, and written once to each connection, without a step of the stream's task. The task continues
+if its client has not read all data yet, or if it needs ticks that are not in memory.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ PING_EVERY_S = 15.0
 BATCH_SIZE = 100
 """How many ticks one write contains at most."""
 WRITES_AT_ONCE = 200
-"""How many connections are written before other work of the event loop has its turn."""
-_PINGS = 15
-"""How often in `PING_EVERY_S` the streams are checked for pings."""
+"""How many connections are written before the event loop runs other tasks."""
+_PING_CHECKS = 15
+"""How often in `PING_EVERY_S` the streams are checked for due pings."""
 _PING = BodyPart(KEEPALIVE_COMMENT)
 
 
@@ -31,27 +31,27 @@ class LiveStream:
         ping_at: the time of the event loop at which the client gets a comment, if no tick is written before.
     """
 
-    __slots__ = ("_connection", "_turn", "cursor_ms", "ping_at")
+    __slots__ = ("_connection", "_woken", "cursor_ms", "ping_at")
 
     def __init__(self, connection: Connection, cursor_ms: int, ping_at: float) -> None:
         self._connection = connection
-        self._turn: asyncio.Future[None] | None = None
+        self._woken: asyncio.Future[None] | None = None
         self.cursor_ms, self.ping_at = cursor_ms, ping_at
 
     @property
     def is_waiting(self) -> bool:
         """True while the task waits. Then only `LiveStreams` writes to the client."""
-        return self._turn is not None and not self._turn.done()
+        return self._woken is not None and not self._woken.done()
 
     async def wait(self) -> None:
         """Wait until the task must continue."""
-        self._turn = asyncio.get_running_loop().create_future()
-        await self._turn
+        self._woken = asyncio.get_running_loop().create_future()
+        await self._woken
 
     def wake(self) -> None:
-        """Let the task continue."""
-        if self._turn is not None and not self._turn.done():
-            self._turn.set_result(None)
+        """End the wait, so that the task continues."""
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
 
     def write(self, part: BodyPart, now: float) -> bool:
         """Write to the client. Return False, and write nothing, if the client has not read all data yet."""
@@ -80,7 +80,7 @@ class LiveStreams:
         self._ping_timer: asyncio.TimerHandle | None = None
 
     async def follow(self, stream: LiveStream) -> None:
-        """Write ticks to a stream that has every shown tick, until its task must continue."""
+        """Write new ticks to a stream that has every shown tick. Returns when its task must continue."""
         self._streams[stream] = None
         if self._ping_timer is None:
             self._set_ping_timer()
@@ -90,22 +90,22 @@ class LiveStreams:
             del self._streams[stream]
 
     def wake_all(self) -> None:
-        """Let the tasks of all streams continue."""
+        """End the waits of all streams, so that their tasks continue."""
         for stream in self._streams:
             stream.wake()
 
     def write_new_ticks(self) -> None:
-        """Write new ticks to all streams: to the first `WRITES_AT_ONCE` now, to the others after other work."""
+        """Write new ticks to all streams: to the first `WRITES_AT_ONCE` now, to the others in later callbacks."""
         self._changed = True
         if not self._writing and self._streams:
             self._writing = True
-            self._begin()
+            self._write_to_all()
 
-    def _begin(self) -> None:
+    def _write_to_all(self) -> None:
         self._changed = False
-        self._write_some(iter(tuple(self._streams)), {})
+        self._write_batch(iter(tuple(self._streams)), {})
 
-    def _write_some(self, streams: Iterator[LiveStream], events: dict[int, _Events | None]) -> None:
+    def _write_batch(self, streams: Iterator[LiveStream], events: dict[int, _Events | None]) -> None:
         loop = asyncio.get_running_loop()
         now, some = loop.time(), tuple(islice(streams, WRITES_AT_ONCE))
         for stream in some:
@@ -119,9 +119,9 @@ class LiveStreams:
             else:
                 stream.cursor_ms = found[1]
         if len(some) == WRITES_AT_ONCE:
-            loop.call_soon(self._write_some, streams, events)
+            loop.call_soon(self._write_batch, streams, events)
         elif self._changed:
-            loop.call_soon(self._begin)
+            loop.call_soon(self._write_to_all)
         else:
             self._writing = False
 
@@ -134,7 +134,7 @@ class LiveStreams:
         return part, ticks[-1].at_ms if ticks else cursor_ms
 
     def _set_ping_timer(self) -> None:
-        self._ping_timer = asyncio.get_running_loop().call_later(PING_EVERY_S / _PINGS, self._write_pings)
+        self._ping_timer = asyncio.get_running_loop().call_later(PING_EVERY_S / _PING_CHECKS, self._write_pings)
 
     def _write_pings(self) -> None:
         """Write a comment to each stream that is quiet. A client that has not read all data yet needs none."""

@@ -10,6 +10,7 @@ from clocksvc.api.tokens import Caller
 
 STREAMS_PER_TOKEN = 10_000
 OTHER_FILES = 500
+"""How many of the files that a process may open are for other connections than streams."""
 
 
 class OpenStreams:

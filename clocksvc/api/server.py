@@ -105,7 +105,7 @@ class BodyPart:
 def until_lost(connection: "Connection") -> Iterator[None]:
     """End the block, as if it were complete, when the connection of the current request is lost.
 
-    The request's task is cancelled. So it needs no second task that waits for the end of the connection.
+    The request's task is cancelled, so no second task has to wait for the end of the connection.
     """
     task, lost = asyncio.current_task(), False
 

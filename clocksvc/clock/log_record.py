@@ -1,8 +1,8 @@
 """A record of the tick log: its content and its encoding.
 
 A record is a tick or a control record. Both contain the clock's complete state, so a new leader needs only the last
-record of each clock. What a tick says is not repeated in its state, and fields without a value are left out, because
-most of the log are ticks. Snapshots are verbatim copies of these last records: see clock/log_state.py.
+record of each clock. Most records are ticks, so they are small: the state does not repeat the fields of the tick, and
+fields without a value are omitted. Snapshots are verbatim copies of these last records: see clock/log_state.py.
 """
 
 import json
@@ -145,8 +145,8 @@ def encode_ticks(ticks: Sequence[Tick], state: ClockState) -> list[Message]:
         state: the state after one of these ticks. The states after the others differ only in the tick.
     """
     same = ticks[0].to_wire()
-    for changes in ("time", "timestamp_seconds", "previous"):
-        del same[changes]
+    for different in ("time", "timestamp_seconds", "previous"):
+        del same[different]
     same |= {"format": FORMAT, "state": _state_to_wire(replace(state, last_tick_ms=None, last_emitted_ms=None))}
     rest, key = _to_json(same)[1:], ticks[0].clock.encode()
     made = []
@@ -218,14 +218,14 @@ def _state_to_wire(state: ClockState) -> dict[str, Any]:
         "group": state.group,
         "topics": {topic: {"id": known.id, "partitions": known.partitions} for topic, known in state.topics.items()},
     }
-    further = {
+    optional = {
         "last_tick": time_to_wire(state.last_tick_ms),
         "last_emitted_at": time_to_wire(state.last_emitted_ms),
         "former_topic_ids": {topic: list(ids) for topic, ids in state.former_topic_ids.items()},
         "truncated": state.truncated,
         "beginning": None if state.beginning is None else _beginning_to_wire(state.beginning),
     }
-    return wire | {name: value for name, value in further.items() if value}
+    return wire | {name: value for name, value in optional.items() if value}
 
 
 def _state_from_wire(wire: Mapping[str, Any]) -> ClockState:

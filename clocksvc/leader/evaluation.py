@@ -17,8 +17,8 @@ IDLE_S = 1.0
 """A leader does a round at least this often."""
 NAMED_PARTITIONS = 100
 NAMED_CLOCKS = 10
-"""For how many clocks that hold a round reads the partitions that lag, at most. If all clocks of a log hold, for
-example because a consumer of all of them has stopped, the others follow in the next rounds. A round must be short."""
+"""The largest number of holding clocks for which one round reads the partitions that lag. A round must be short. If all
+clocks of a log hold, for example because the consumer of all of them has stopped, the next rounds read the others."""
 _REPORTS_END_IT = (
     Reason.PARTITION_BEHIND,
     Reason.PARTITION_UNREPORTED,
@@ -29,11 +29,11 @@ _REPORTS_END_IT = (
 
 @dataclass(slots=True)
 class NameLimit:
-    """Decides for which clocks that hold a round reads the names of partitions.
+    """Decides for which holding clocks a round reads the names of partitions.
 
     Attributes:
         every_s: the age at which names are read again, so that all clocks of the log get their turn.
-        left: for how many clocks this round may still read them.
+        left: the number of clocks for which this round may still read them.
     """
 
     every_s: float
@@ -41,11 +41,11 @@ class NameLimit:
 
     @classmethod
     def of(cls, clocks: int) -> "NameLimit":
-        """Return the limit for a log with so many clocks. With few clocks, each round reads all names."""
+        """Return the limit for a log with `clocks` clocks. With at most NAMED_CLOCKS, each round reads all names."""
         return cls(0.0 if clocks <= NAMED_CLOCKS else clocks / NAMED_CLOCKS * IDLE_S)
 
     def allows(self, named_at: float, now: float) -> bool:
-        """True if names that were read at a time may be read again now."""
+        """True if a clock's names may be read again at `now`, and counts the clock. Both are monotonic times."""
         if self.left <= 0 or now - named_at < self.every_s:
             return False
         self.left -= 1

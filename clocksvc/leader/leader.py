@@ -38,9 +38,9 @@ from clocksvc.runtime.repeated_lines import RepeatedLines, without_numbers
 logger = logging.getLogger("clocksvc.leader")
 
 GATHER_PER_CLOCK_S = 0.001
-GATHER_AT_MOST_S = 0.1
-"""How long a leader waits after a step with ticks before a notification begins the next step: so long for each clock of
-the log, but at most GATHER_AT_MOST_S."""
+MAX_GATHER_S = 0.1
+"""The least time between a step with ticks and the next step, if a notification ends the wait: GATHER_PER_CLOCK_S for
+each clock of the log, at most MAX_GATHER_S."""
 
 _HOLDS: dict[type[ClocksvcError], Reason] = {
     StoreUnavailable: Reason.STORE_UNAVAILABLE,
@@ -120,7 +120,7 @@ class Leader:
         clocks = len(self._parts.specs)
         if self._term is None or clocks == 1:
             return 0.0
-        gather_s = min(GATHER_AT_MOST_S, clocks * GATHER_PER_CLOCK_S)
+        gather_s = min(MAX_GATHER_S, clocks * GATHER_PER_CLOCK_S)
         return max(0.0, self._ticked_at + gather_s - self._parts.time.monotonic())
 
     def start_over(self) -> None:

@@ -15,8 +15,8 @@ RANK_DELAY_S = 1.0
 HAND_OVER_AFTER_MS = 10_000
 """A leader hands its log over only to a replica that has been ready for this long."""
 HAND_OVER_EVERY_MS = 1_000
-"""By how much later the next log is handed over, in the order of their numbers. A new leader of many clocks needs its
-processor until all of them tick, so clocks of logs that are handed over together would hold longer."""
+"""The time between the hand-overs of two consecutive logs. A replica uses its whole processor until all clocks of a new
+log tick, so clocks would hold longer if several logs were handed over together."""
 
 
 def claim_delay_s(log: int, replica: str, announcements: Collection[Announcement], expired_holder: str | None) -> float:

@@ -47,8 +47,8 @@ CREATE_TIME_STAYS_MS = 60_000
 PREPARED_PER_ROUND = 20
 """How many clocks are prepared in one round. Each takes about six requests to the store, and a round must be short."""
 PREPARE_S = 0.5
-"""How long a round prepares clocks. All logs of a process prepare at its start, so that it can take long on a slow
-machine. At least one clock is prepared."""
+"""How long a round prepares clocks: at least one. When a process starts, all of its logs prepare clocks at the same
+time, which can take long on a slow machine."""
 _SNAPSHOT_AFTER = SNAPSHOT_EVERY - 600
 """A snapshot is due after this number of records. A round has at most 500 ticks, and some control records."""
 

@@ -23,7 +23,7 @@ import { timeOfDay, localTime, dateTime, plural, duration } from "./format.js";
 
 const POLL_EVERY_MS = 5_000;
 const CLOCK_NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-const MOST_ANNOUNCED = 3;
+const MAX_ANNOUNCED = 3;
 
 const list = new ClockList(new URLSearchParams(location.search));
 let rejection = ""; // the service's error, if it rejected the last request
@@ -46,8 +46,8 @@ async function poll(request = null) {
   else rejection = failures.find((error) => error instanceof RequestFailed)?.message ?? rejection;
   if (one === selected && isMissing(state.reason)) select(null);
   guarded(() => {
-    if (pages.value) take(pages.value);
-    if (state.value) one.take(state.value, requestedAtMs);
+    if (pages.value) accept(pages.value);
+    if (state.value) one.accept(state.value, requestedAtMs);
     if (pages.value || state.value) drawAll();
     else drawTimes();
   });
@@ -55,9 +55,9 @@ async function poll(request = null) {
   readMore();
 }
 
-function take(pages) {
+function accept(pages) {
   try {
-    list.take(pages);
+    list.accept(pages);
   } finally {
     connection.onClocks(list.everyMs);
   }
@@ -112,13 +112,13 @@ async function chooseClock() {
   if (opening !== name) return; // the user has selected another clock in the meantime
   opening = null;
   guarded(() => {
-    one.take(state, requestedAtMs);
+    one.accept(state, requestedAtMs);
     select(one);
     drawAll();
   });
 }
 
-// A clock that is on no page of the list that was read can exist.
+// A clock can exist although it is on none of the pages that were read.
 function exists(name) {
   if (!CLOCK_NAME.test(name) || list.top === null) return false;
   return list.has(name) || (list.top.next !== null && name !== missing);
@@ -159,8 +159,8 @@ const listener = {
   },
 };
 
-// Announce to screen readers which clocks have stopped or are running again. A clock that was not among the worst clocks before has
-// stopped, too, if these were not all stopped.
+// Announce to screen readers which clocks have stopped or are running again. The first page has the worst clocks, so a clock that was
+// not on it before was running then, if another clock on it was running.
 function announceChanges() {
   const before = stopped;
   const clocks = latest();
@@ -168,7 +168,7 @@ function announceChanges() {
   stopped = new Map(clocks.map((clock) => [clock.clock, isStopped(clock)]));
   const unlisted = list.top.next !== null && [...before.values()].includes(false) ? false : undefined;
   const changed = clocks.filter((clock) => ![undefined, isStopped(clock)].includes(before.get(clock.clock) ?? unlisted));
-  if (changed.length > MOST_ANNOUNCED) announce(topLine(outage())[1]);
+  if (changed.length > MAX_ANNOUNCED) announce(topLine(outage())[1]);
   else if (changed.length) announce(changed.map(changeText).join(". "));
 }
 

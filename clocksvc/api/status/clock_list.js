@@ -8,7 +8,7 @@ import { isStatus } from "./words.js";
 
 const EVERY_MS = 5_000;
 const PER_CLOCK_MS = 5; // the service reads all clocks for a page, so with more than 1,000 clocks it gets fewer requests
-const LONGEST_MS = 60_000;
+const MAX_EVERY_MS = 60_000;
 
 // `top` is the first page of all clocks, for the headline; `page` is the page that the user sees. Both are {clocks, next,
 // counts}, or null before the first answer. They are the same object unless the user searches, filters or turns pages.
@@ -44,7 +44,7 @@ export class ClockList {
   }
 
   get everyMs() {
-    return Math.min(LONGEST_MS, Math.max(EVERY_MS, this.total * PER_CLOCK_MS));
+    return Math.min(MAX_EVERY_MS, Math.max(EVERY_MS, this.total * PER_CLOCK_MS));
   }
 
   // True if it is time to read the list again. Called every 5 s.
@@ -63,14 +63,14 @@ export class ClockList {
     return [this.top, this.page].some((page) => page?.clocks.some((clock) => clock.clock === name));
   }
 
-  // Request both pages, for `take`. `first` is the request for `top` if it was sent already. Throws as `get`.
+  // Request both pages, for `accept`. `first` is the request for `top` if it was sent already. Throws as `get`.
   async request(first) {
     const options = this.#options();
     const [top, page] = await Promise.all([first ?? get(FIRST_PAGE), options ? get(FIRST_PAGE + options) : null]);
     return { options, top, page };
   }
 
-  take({ options, top, page }) {
+  accept({ options, top, page }) {
     this.top = received(top);
     this.readAtMs = performance.now();
     // The user can have turned the page in the meantime.
@@ -103,7 +103,7 @@ export class ClockList {
     return true;
   }
 
-  // A page behind the first one can become empty if clocks got better.
+  // A later page can become empty, because fewer clocks match or clocks have moved to earlier pages.
   #show(page) {
     if (page.clocks.length === 0) this.begins = [];
     this.page = page;

@@ -13,7 +13,7 @@ const TONES = {
   starting: ["idle", "○"],
   rebuilding: ["idle", "↻"],
 };
-const FEW = 5; // so many clocks are named
+const MAX_NAMED = 5; // of the clocks that the headline counts
 const SEVERITY = ["hold", "lost", "warn", "paused", "idle", "ok"];
 
 const REBUILDING = "The ticks in Redis are being restored, or this replica has not read them yet. Until then, the page shows the last tick that this replica knew.";
@@ -107,7 +107,7 @@ export function headline(clocks, rest) {
 // The names of the stopped clocks; or their reason, if they are many and have only one.
 function causeOf(broken, stopped) {
   const reasons = new Set(broken.map((clock) => clock.hold.reason));
-  if (stopped <= FEW || reasons.size !== 1) return `: ${namesOf(broken, stopped)}`;
+  if (stopped <= MAX_NAMED || reasons.size !== 1) return `: ${namesOf(broken, stopped)}`;
   const which = broken.length < stopped ? `, the ${count(broken.length)} worst` : "";
   return `${which}: ${reasonText(broken[0].hold.reason)}`;
 }
@@ -122,7 +122,7 @@ function withoutSchedules(clocks) {
   return [tone, `Schedules of ${count(found.length)} clocks are not all sent: ${namesOf(found)}`];
 }
 
-const namesOf = (clocks, total) => nameFirst(clocks.map((one) => one.clock), FEW, total);
+const namesOf = (clocks, total) => nameFirst(clocks.map((one) => one.clock), MAX_NAMED, total);
 
 // With an excluded partition the headline is a warning, because ticks promise nothing about this partition.
 function allRunning(clocks, total) {

@@ -6,7 +6,7 @@ import { severityOf, shortReason, toneOf, toneOfStatus, wordOf } from "./headlin
 import { count, plural, timeOfDay, duration } from "./format.js";
 import { statusText } from "./words.js";
 
-const FEW = 20; // so many clocks need no search
+const MAX_WITHOUT_SEARCH = 20; // more clocks get a search and a choice of status
 const TYPING_MS = 300;
 const ALL = "all";
 
@@ -44,7 +44,7 @@ export function draw(list, clocks, selected, unknown) {
 // Show the top of a new page.
 export const showTop = () => byId("Clocks").scrollTo(0, 0);
 
-// What the list shows, as text.
+// Which of the matching clocks the list shows, as text.
 export function rangeText(list) {
   const { matching, offset } = list;
   if (matching === 0) return "No clock matches";
@@ -54,7 +54,7 @@ export function rangeText(list) {
 }
 
 function drawFilter(list) {
-  setVisible(byId("Filter"), list.total > FEW || list.isFiltered);
+  setVisible(byId("Filter"), list.total > MAX_WITHOUT_SEARCH || list.isFiltered);
   const counts = { [ALL]: Object.values(list.page.counts).reduce((all, one) => all + one, 0), ...list.page.counts };
   const statuses = Object.keys(counts).filter((status) => status === ALL || status === list.status || counts[status] > 0);
   if (list.status !== null && !(list.status in counts)) statuses.push(list.status);

@@ -19,7 +19,7 @@ export class SelectedClock {
   constructor(name, on) {
     if (!partitionsOf.has(name)) partitionsOf.set(name, new Partitions(name));
     this.name = name;
-    this.state = null; // null until `take` was called
+    this.state = null; // null until `accept` was called
     this.partitions = partitionsOf.get(name);
     this.holds = new Holds(name);
     this.ticks = []; // the newest ticks, ascending
@@ -30,12 +30,12 @@ export class SelectedClock {
     this.on = on;
   }
 
-  // Request the state, for `take`. Throws as `get`.
+  // Request the state, for `accept`. Throws as `get`.
   request() {
     return get(`v1/clocks/${this.name}`);
   }
 
-  take(answer, requestedAtMs) {
+  accept(answer, requestedAtMs) {
     const answeredMs = answeredAtMs(answer);
     if (answeredMs !== null) connection.setTime(answeredMs);
     this.state = this.#withNewestTick(withTimes(answer, connection.now()), requestedAtMs);
@@ -49,7 +49,7 @@ export class SelectedClock {
     if (this.ended) return;
     this.endStream = follow(this.name, this.ticks.at(-1)?.timestamp_seconds ?? null, {
       state: (state) => {
-        this.take(state, performance.now());
+        this.accept(state, performance.now());
         this.on.state();
       },
       tick: (tick) => this.#add(tick),

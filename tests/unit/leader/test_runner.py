@@ -6,7 +6,7 @@ import time
 import pytest
 
 from clocksvc.clock.logs import log_of
-from clocksvc.leader.leader import GATHER_AT_MOST_S, Phase
+from clocksvc.leader.leader import MAX_GATHER_S, Phase
 from clocksvc.leader.runner import LeaderThread
 from clocksvc.memory.leases import MemoryLeases
 from tests.faulty.clock import FaultyClock
@@ -128,6 +128,6 @@ def test_a_log_of_one_clock_waits_for_nothing() -> None:
         one.report(minutes(1)[0])
 
     assert alone.leaders["leader"].gather_s() == 0
-    assert shared.leaders["leader"].gather_s() == pytest.approx(GATHER_AT_MOST_S)
-    shared.time.advance(GATHER_AT_MOST_S)
+    assert shared.leaders["leader"].gather_s() == pytest.approx(MAX_GATHER_S)
+    shared.time.advance(MAX_GATHER_S)
     assert shared.leaders["leader"].gather_s() == 0
