@@ -352,7 +352,9 @@ def read_counters(answer: Sequence[Sequence[str]]) -> Counters:
         late_records=_count(fields.get("late_records")) or 0,
         heartbeat_success_ms=_reported_time(fields.get("heartbeat_success_ms")),
         tasks=_read_tasks(fields),
-        dispatcher_checkpoints_ms={dispatcher: int(at_ms) for dispatcher, at_ms in checkpoints.items()},
+        dispatcher_checkpoints_ms={
+            dispatcher: at_ms for dispatcher, text in checkpoints.items() if (at_ms := _reported_time(text)) is not None
+        },
         task_duplicates=_count(fields.get("task_duplicates")) or 0,
     )
 
@@ -362,7 +364,7 @@ def _read_tasks(fields: Mapping[str, str]) -> dict[str, dict[TaskCounterKey, int
     for name, count in _with_prefix(fields, _TASKS).items():
         try:
             dispatcher, namespace, queue, outcome = map(str, json.loads(name))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):  # consumers can write anything
             continue
         found.setdefault(dispatcher, {})[TaskCounterKey(namespace, queue, outcome)] = count
     return found

@@ -194,6 +194,18 @@ def test_a_key_of_a_consumer_with_another_type_is_dropped(on_redis: RedisStoreIm
     assert isinstance(on_redis.server.clock_reads().read(CLOCKS)[CLOCK], ClockReading)
 
 
+@pytest.mark.servers
+def test_counters_of_a_consumer_that_are_none_are_ignored(on_redis: RedisStoreImplementation) -> None:
+    """A consumer can write anything there. It must not hide other clocks, nor its own."""
+    on_redis.raw.hset(on_redis.key("counters"), "tasks:" + "[" * 100_000, 1)
+    on_redis.raw.hset(on_redis.key("dispatchers"), "nightly", f"{2**52} {'9' * 5_000}")
+
+    found = on_redis.server.clock_reads().read(CLOCKS)
+
+    assert [type(found[name]) for name in CLOCKS] == [ClockReading] * 4
+    on_redis.wipe()
+
+
 class CountedConnection(RedisConnection):
     """A connection that counts its calls."""
 
