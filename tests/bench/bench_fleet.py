@@ -1,8 +1,8 @@
-"""What one replica takes with up to 2,000 clocks of two partitions, and how far its ticks are behind what could be.
+"""The resources of one replica with up to 2,000 clocks of two partitions, and the delay of its ticks.
 
 All clocks are reported at each boundary, at once. `FLEETS` in the environment names the sizes, clocks x interval in s,
 as `FLEETS="50x60 200x1"`. `WINDOW` is how many seconds of each are measured: a multiple of the interval, two or more.
-A tick could be as soon as its clock was reported; its time is the broker's, when it appends the tick to the tick log.
+A tick can be emitted once its clock was reported; its time is the broker's, when it appends the tick to the tick log.
 """
 
 import os
@@ -32,7 +32,7 @@ APART = 5
 
 @dataclass(frozen=True)
 class _Taken:
-    """What the replica has open: threads, and connections to Kafka and to Redis."""
+    """The numbers of the replica's threads, and of its connections to Kafka and to Redis."""
 
     threads: int
     kafka: int
@@ -45,7 +45,7 @@ class _Taken:
 
 @dataclass(frozen=True)
 class _Window:
-    """What was seen in a time: the cores of service, Kafka and Redis, what Redis did, and the replica at its end."""
+    """A measured time: the cores that service, Kafka and Redis used, the load of Redis, and the replica at the end."""
 
     began_ms: int
     ended_ms: int
@@ -93,7 +93,7 @@ def _measured(running: Fleet, kafka: KafkaServer, valkey: ValkeyServer, taken: d
 
 
 def _watch(running: Fleet, kafka: KafkaServer, valkey: ValkeyServer) -> _Window:
-    """Look at the fleet for WINDOW_S."""
+    """Measure the fleet for WINDOW_S."""
     pids = (running.pid, kafka.pid or 0, valkey.pid or 0)
     began_ms, began, before = wall_ms(), time.monotonic(), [cpu_s(pid) for pid in pids]
     redis = watched(valkey.url, WINDOW_S)
@@ -107,7 +107,7 @@ def _taken(pid: int, kafka: KafkaServer, valkey: ValkeyServer) -> _Taken:
 
 
 def _answer(what: str, path: str, running: Fleet, within_s: float | None = None) -> Figure:
-    """The time and size of an answer, the second one of two."""
+    """The duration and size of the second of two equal requests."""
     for _ in range(2):
         began = time.monotonic()
         answer = http_client.get(f"{running.installation.url}{path}", timeout=60)

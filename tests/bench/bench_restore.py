@@ -1,4 +1,4 @@
-"""200 clocks of 7 days of minutes lose their store: how soon they tick again, what the replica takes, what comes back.
+"""200 clocks with 7 days of minutes lose their store: the time until they tick, the memory, and the restored ticks.
 
 The ticks are made by the service itself: its clocks catch up from 7 days ago. It is restarted before Redis is flushed,
 1.5 s before a boundary. `CLOCKS` and `DAYS` in the environment make it smaller.

@@ -25,11 +25,11 @@ CROWDS = os.environ.get("CROWDS", "2000x1x1 5000x1x5 20000x200x5")
 SOON_MS = 1_000
 CLIENTS_A_PROCESS = 10_000
 OTHER_FILES = 500
-"""Open files of a replica that are no clients."""
+"""Open files of a replica that are not connections of clients."""
 
 
 class Seen(NamedTuple):
-    """When each tick came to each client, in ms, by clock and time in s; and what was wrong."""
+    """When each tick arrived at each client, in ms, by clock and time in s; and the errors."""
 
     arrivals: dict[tuple[str, int], list[int]]
     wrong: list[str]

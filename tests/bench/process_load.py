@@ -1,4 +1,4 @@
-"""What a process takes from its machine, as Linux counts it."""
+"""The resources that a process uses, as Linux counts them."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The views of clocks of which each has a store, and so a server, of its own."""
+"""The views of clocks that each have their own store, as if each were on its own server."""
 
 from collections.abc import Collection, Mapping
 

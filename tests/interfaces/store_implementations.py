@@ -31,7 +31,7 @@ class StoreServer(Protocol):
         """The store of a clock."""
 
     def clock_reads(self) -> ClockReads:
-        """What reads many clocks at once."""
+        """The reader of many clocks."""
 
     def schedulers(self, clock: str) -> Schedulers:
         """The replicas of the scheduler of a clock, and the leases on its partitions."""

@@ -1,4 +1,4 @@
-"""The store, reads of many clocks: as the reads of one clock, with one call a log, and with errors by clock."""
+"""Reads of many clocks return the same as reads of one clock: with one call a log, and an error for each clock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,7 +127,7 @@ def test_the_tails_of_streams(implementation: StoreImplementation) -> None:
 
 
 def test_no_clock_costs_no_call(implementation: StoreImplementation) -> None:
-    """An empty question has an empty answer."""
+    """Without clocks the result is empty."""
     reads = implementation.server.clock_reads()
 
     assert (reads.read([]), reads.tails({}, 1)) == ({}, {})
@@ -148,7 +148,7 @@ def without_answers(implementation: StoreImplementation) -> Iterator[StoreImplem
 
 
 def test_a_store_without_answers_is_an_error_of_each_clock(implementation: StoreImplementation) -> None:
-    """Nothing is raised, so that what was read of other logs is not lost."""
+    """An outage of one log raises no error, so the readings of the other logs are returned."""
     with without_answers(implementation) as silent:
         reads = silent.server.clock_reads()
         found: dict[str, Any] = {**reads.read(CLOCKS)}
@@ -187,7 +187,7 @@ def test_a_tick_of_another_program_concerns_one_clock(on_redis: RedisStoreImplem
 
 @pytest.mark.servers
 def test_a_key_of_a_consumer_with_another_type_is_dropped(on_redis: RedisStoreImplementation) -> None:
-    """As for one clock: a consumer can create these keys."""
+    """Keys of another type, which a consumer can create, are handled as in a read of one clock."""
     for name in ("rejected", "counters", "dispatchers"):
         on_redis.raw.set(on_redis.key(name), "mine")
 
@@ -218,7 +218,7 @@ class CountedConnection(RedisConnection):
 
 @pytest.mark.servers
 def test_two_thousand_clocks_are_read_with_a_call_for_each_log(redis_url: str, key_prefix: str) -> None:
-    """Not with one for each clock."""
+    """The number of calls does not grow with the clocks."""
     connection = CountedConnection(parse_redis_url(redis_url))
     reads = RedisStoreServer(connection, key_prefix).clock_reads()
     names = [f"clock-{number}" for number in range(2_000)]
@@ -236,7 +236,7 @@ def test_two_thousand_clocks_are_read_with_a_call_for_each_log(redis_url: str, k
 
 @pytest.mark.parametrize(("limit_s", "calls"), [(60.0, LOGS), (0.0, 1)], ids=["at once", "after a timeout"])
 def test_a_server_that_hangs_is_waited_for_once(limit_s: float, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After an error that came at once, the other logs are read; after one that took as long as an answer may, not."""
+    """After an immediate error the other logs are read. After a timeout they are not."""
     monkeypatch.setattr("clocksvc.redis.clock_reads.RESPONSE_TIMEOUT_S", limit_s)
     connection = CountedConnection(parse_redis_url("redis://127.0.0.1:1/0"))
     names = [f"clock-{number}" for number in range(200)]

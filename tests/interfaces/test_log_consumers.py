@@ -51,7 +51,7 @@ def client_of(consumer: SharedConsumer) -> ConsumerClient:
 def test_logs_that_read_and_write_at_once_get_their_own_records(
     on_kafka: KafkaTickLogImplementation, consumers: LogConsumers
 ) -> None:
-    """With two consumers for all of them."""
+    """All logs of a process use two consumers."""
 
     def run(log: int) -> list[bytes | None]:
         found: list[bytes | None] = []
@@ -74,7 +74,7 @@ def test_logs_that_read_and_write_at_once_get_their_own_records(
 def test_a_long_read_delays_no_transaction_of_another_log(
     on_kafka: KafkaTickLogImplementation, consumers: LogConsumers
 ) -> None:
-    """Only a read of records waits for it, with its keep-alive, and until its deadline at most."""
+    """Only another read of records waits for a long read: it calls its keep-alive, and fails at its deadline."""
     other, waits = opened(on_kafka, consumers, 1), KeepAliveCounter()
     other.fence(keep_alive)
     end = other.append([Message(b"a", b"1", "tick")], other.bounds(keep_alive).end, keep_alive)
@@ -131,7 +131,7 @@ def test_logs_that_fail_together_continue_together(faulty_kafka: FaultyKafka) ->
 
 
 def test_a_read_without_time_reads_nothing(on_kafka: KafkaTickLogImplementation, consumers: LogConsumers) -> None:
-    """A deadline that has passed while other logs were read is an error, and no end of the log."""
+    """If the deadline passes while other logs are read, the read fails. It does not return an end of the log."""
     log = opened(on_kafka, consumers, 0)
     log.fence(keep_alive)
     end = log.append([Message(b"a", b"1", "tick")], log.bounds(keep_alive).end, keep_alive)

@@ -53,7 +53,8 @@ def threads() -> int:
 
 
 def test_all_leaders_of_a_process_wait_with_one_command(connection: RedisConnection, leases: list[RedisLeases]) -> None:
-    """And with one thread; in a cluster with one for each log. Each is notified alone, and the thread ends at last."""
+    """One thread waits for all logs, in a cluster one for each log. Each leader gets only its own notification. The
+    thread ends when no leader waits."""
     commands = LOGS if connection.is_cluster else 1
     eventually(lambda: threads() == 0, what="the threads of earlier tests to end")
     with ThreadPoolExecutor(LOGS) as pool:
@@ -71,7 +72,7 @@ def test_all_leaders_of_a_process_wait_with_one_command(connection: RedisConnect
 
 
 def test_a_notification_during_a_round_is_not_lost(leases: list[RedisLeases]) -> None:
-    """A leader does not wait then. Its next wait ends at once."""
+    """If the notification comes during a round, the leader's next wait ends at once."""
     assert not leases[0].wait_for_notification(0.01)
     leases[0].notify()
     assert not leases[1].wait_for_notification(0.1)
@@ -83,7 +84,7 @@ def test_a_notification_during_a_round_is_not_lost(leases: list[RedisLeases]) ->
 
 
 def test_a_wait_that_begins_during_a_command_is_served(leases: list[RedisLeases]) -> None:
-    """The present command does not read its list; the next one does, soon."""
+    """The command that blocks already does not read the new list. The next command, a moment later, does."""
     monotonic = SystemTime().monotonic
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(leases[0].wait_for_notification, 30.0)

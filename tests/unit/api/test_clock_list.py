@@ -107,7 +107,7 @@ def test_what_is_no_all_clear_comes_before_what_is(client_of: ClientOf) -> None:
 
 
 def test_a_clock_that_does_not_change_is_on_one_page(client_of: ClientOf) -> None:
-    """Although others change their places between two pages, and time passes."""
+    """A clock whose state does not change is on exactly one page, although other clocks change and time passes."""
     still = [clock(f"still-{n}", behind_s=600, emitted_ago_s=500 + n, hold=Reason.PARTITION_BEHIND) for n in range(4)]
     moving = [clock(f"moving-{n}", behind_s=600, emitted_ago_s=500 + n, hold=Reason.PARTITION_BEHIND) for n in range(4)]
     client = client_of(*still, *moving)
@@ -128,7 +128,7 @@ def test_a_clock_that_does_not_change_is_on_one_page(client_of: ClientOf) -> Non
 
 
 def test_only_some_statuses(fleet: TestClient) -> None:
-    """Several, with commas between; counts are those of all clocks."""
+    """Statuses are separated by commas. The counts are those of all clocks."""
     assert names(fleet.get("/v1/clocks?status=holding")) == "be"
     assert pages(fleet, status="paused,catching_up", limit=2) == ["cf", "g"]
     answer = fleet.get("/v1/clocks?status=starting").json()
@@ -154,7 +154,7 @@ def test_search_is_a_part_of_the_name(fleet: TestClient) -> None:
 
 
 def test_a_token_lists_and_counts_its_own_clocks(client_of: ClientOf) -> None:
-    """The counts must not tell of others."""
+    """The counts contain only clocks that the token may see."""
     token = Token("some", SECRET, frozenset({Scope.READ}), frozenset({"b-running"}))
     client = client_of(clock("a-running"), clock("b-running"), tokens=[token], token=SECRET)
 
@@ -165,7 +165,7 @@ def test_a_token_lists_and_counts_its_own_clocks(client_of: ClientOf) -> None:
 
 
 def test_the_brief_form_to_the_letter(fleet: TestClient) -> None:
-    """For a table of clocks, without details."""
+    """The brief form has what a table of clocks needs, without details."""
     found = {one["clock"]: one for one in fleet.get("/v1/clocks?view=brief").json()["clocks"]}
 
     assert found["a-running"] == {
@@ -207,7 +207,7 @@ def test_the_documented_brief_form(fleet: TestClient) -> None:
 
 
 def test_a_brief_page_has_at_most_60_kB(client_of: ClientOf) -> None:
-    """However many clocks are requested: the page ends before, with a cursor, and no clock is lost."""
+    """A brief page ends before 60 kB, for any `limit`, with a cursor. No clock is skipped."""
     names_of_all = [f"{number:03}-{'x' * 59}" for number in range(300)]
     client = client_of(*(clock(name, emitted_ago_s=900, hold=Reason.METADATA_UNAVAILABLE) for name in names_of_all))
     found, sizes, after = [], [], None
@@ -226,7 +226,7 @@ def test_a_brief_page_has_at_most_60_kB(client_of: ClientOf) -> None:
 
 
 def test_the_full_form_is_that_of_one_clock(fleet: TestClient) -> None:
-    """Also on a page of worst clocks."""
+    """This is also so on a page of worst clocks."""
     listed = fleet.get("/v1/clocks?order=worst&limit=1").json()["clocks"]
 
     assert listed == [fleet.get("/v1/clocks/e-holding").json()]
@@ -262,7 +262,7 @@ def test_a_wrong_parameter_is_named(fleet: TestClient, query: str, field: str, s
 
 
 def test_a_list_costs_the_store_one_reading(client_of: ClientOf) -> None:
-    """All requests within the age of a list share it."""
+    """Requests within `max_age_s` use the same states."""
     one, other = clock("one", behind_s=60), clock("other", behind_s=60)
     client = client_of(one, other)
     with patch.object(ReadsOfStores, "read", autospec=True, side_effect=ReadsOfStores.read) as read:

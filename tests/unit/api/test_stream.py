@@ -193,7 +193,7 @@ def test_many_clients_all_get_each_tick_once(
 
 
 def test_a_tick_is_encoded_once_for_all_clients(clock_fixture: ClockFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also its frame of the chunked encoding. The tasks of the streams do not run for it."""
+    """A tick and its frame of the chunked encoding are made once for all streams, and no task of a stream runs."""
     parts: list[bytes] = []
 
     class Counted(BodyPart):

@@ -32,7 +32,7 @@ def grouped(*findings: Finding) -> list[Group]:
 
 
 def test_equal_findings_of_many_topics_are_one_line() -> None:
-    """With a count and the first names. The name of the clock in the advice is a placeholder."""
+    """The line has a count and the first names. A placeholder replaces the clock's name in the advice."""
     found = [one for spec in SPECS.values() for one in evaluate_topic(spec, spec.topics[0], FACTS)]
     exists, ordered, compacted = group(found, SPECS)
 

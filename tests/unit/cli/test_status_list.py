@@ -50,7 +50,7 @@ def rows(output: str) -> list[str]:
 
 
 def test_the_worst_clocks_come_first(many: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Twenty of them, with the number of all by status; the other ones are not forgotten."""
+    """It lists the twenty worst clocks, the counts of all by status, and the number of clocks that are not listed."""
     shown = printed(capsys, "--url", many)
 
     assert shown.startswith("25 clocks: 6 holding, 19 catching_up.\n\n")
@@ -94,7 +94,7 @@ def test_clocks_are_selected(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By status and by a part of the name, on all pages. The counts are those of all statuses."""
+    """`--status` and `--search` select clocks on all pages. The counts are those of all statuses."""
     monkeypatch.setattr(status, "PAGE_SIZE", 10)
     shown = printed(capsys, "--url", many, *options)
 
@@ -107,7 +107,7 @@ def test_clocks_are_selected(
 def test_all_pages_are_one_object(
     many: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By name, with the counts; on one line. Also without a clock."""
+    """`--json` prints all pages on one line, by name, with the counts; also if there is no clock."""
     monkeypatch.setattr(status, "PAGE_SIZE", 10)
     shown = printed(capsys, "--url", many, "--json")
 

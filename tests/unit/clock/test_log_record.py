@@ -92,7 +92,7 @@ def test_a_control_record_says_what_was_asked_for() -> None:
 
 
 def test_ticks_that_are_emitted_together() -> None:
-    """Each record is complete, and alone enough to continue the clock. A state with all fields is kept, too."""
+    """Each record is enough to continue the clock. This is also so for a state with all optional fields."""
     state = replace(STATE, former_topic_ids={"orders": ("old",)}, truncated=True)
     ticks = [
         Tick("checkins", at(f"12:0{minute}"), at(f"12:0{minute - 1}"), 60_000, at("12:09:00.001"), (ORDERS_3,))
@@ -105,7 +105,7 @@ def test_ticks_that_are_emitted_together() -> None:
 
 
 def test_a_tick_is_a_small_record() -> None:
-    """Most of the log are ticks. A clock of two topics with short names needs at most 400 bytes a tick."""
+    """Most records are ticks. A clock of two topics with short names needs at most 400 bytes a tick."""
     topics = {name: TopicMetadata("u4tCl0pKRZ6aGy1HbYQ2Vw", 64) for name in ("orders", "payments")}
     record = Record("checkins", replace(STATE, exclusions=(), pause=None, topics=topics), replace(EMITTED, excluded=()))
 

@@ -110,7 +110,7 @@ def test_kafkas_error_is_translated_with_the_missing_permission(nowhere: dict[st
 
 
 def test_a_broker_that_has_just_restarted_does_not_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its answers name no broker for a while. librdkafka's own request for the cluster then aborts the process."""
+    """For a while its answers name no broker. describe_cluster of librdkafka would abort the process."""
     monkeypatch.setattr("clocksvc.kafka.topics.REQUEST_TIMEOUT_S", 0.5)
     with restarting_broker() as broker:
         topics = KafkaTopics({"bootstrap.servers": broker.address})

@@ -1,4 +1,4 @@
-"""What a log with many clocks costs: what all clocks need is read and written once for all of them."""
+"""The cost of a log with many clocks: one request reads or writes what all of its clocks need."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -181,8 +181,8 @@ def test_a_scrape_of_all_clocks(many: Scraped) -> None:
     ],
 )
 def test_a_common_cause_fires_one_alert(many: Scraped, reason: Reason, partitions: int, expected: set[str]) -> None:
-    """One for the cause, and one each for the clocks that do not move and are far behind. At no moment there are more.
-    All end when the cause does."""
+    """One alert fires for the cause, one for clocks that do not move, and one for clocks far behind. There
+    are never more. All end when the cause does."""
     for replica in many.replicas:
         replica.hold(reason, partitions)
     wanted = dict.fromkeys({"ClocksvcClockNotMoving", "ClocksvcClockFarBehind", *expected}, 1)

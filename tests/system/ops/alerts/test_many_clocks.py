@@ -1,4 +1,4 @@
-"""With many clocks a common cause fires a few alerts, not one for each clock, and at no moment none, by promtool.
+"""With many clocks, a common cause fires a few alerts, not one for each clock, and there is no gap. Run by promtool.
 
 promtool reads at most 10,000 samples at once, so there are 100 clocks; `test_live_many_clocks.py` has 2,000.
 """
@@ -54,7 +54,7 @@ def of_clock(clock: str, reason: str | None, *, ticks: bool = True, partitions: 
 
 
 def firing(tmp_path: Path, promtool: Path, inputs: Iterable[dict[str, str]], expected: Mapping[str, int]) -> str:
-    """What promtool reports if at the end other alerts fire than `expected`, by name; or if any fired before."""
+    """Return promtool's errors: if alerts other than `expected` (by name) fire at the end, or if any fired before."""
     tests = [
         {
             "name": "many clocks",

@@ -112,7 +112,7 @@ def test_search_and_status_select_clocks(browser: Browser) -> None:
 
 
 def test_a_clock_of_a_later_page_is_selected_by_its_url(browser: Browser) -> None:
-    """And the worst one if there is no such clock."""
+    """A clock in the URL that is on no page that was read is selected. If it does not exist, the worst one is."""
     with many(browser) as seen:
         page = seen.page
         page.evaluate("location.hash = 'customer-1500'")

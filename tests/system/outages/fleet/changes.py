@@ -1,4 +1,4 @@
-"""What is done to the replicas, one phase after the other. Each ends when the logs have come to rest."""
+"""The changes to the replicas, one phase after the other. Each phase ends when no log moves any more."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ MOVED_S = 2.0
 LEASE_LOST_S = 5.5
 """A replica that is gone without a release, or does not reach Redis: its lease of 3 s expires first."""
 STUCK_S = 10.0
-"""A leader that does not reach Kafka gives its logs back after 6 s."""
+"""A leader that does not reach Kafka releases its leases after 6 s."""
 FLUSHED_S = 5.5
 """After a loss of the announcements, no clock ticks for 3 s."""
 _ANNOUNCED_S = 8.0

@@ -1,4 +1,4 @@
-"""What the tick log has of each clock: what was lost, twice or early, and how long each clock held.
+"""Judges the tick log of each clock: which ticks were lost, twice or early, and how long the clock held.
 
 Shares no code with the service: raw Kafka, and the reports as they were sent.
 """
@@ -29,7 +29,7 @@ class Delay(NamedTuple):
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was judged, and what was wrong: texts by kind of error."""
+    """The judged ticks, and the errors: texts by kind of error."""
 
     ticks: int
     clocks: int

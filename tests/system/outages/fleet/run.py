@@ -1,4 +1,4 @@
-"""One run: the changes one after the other, then the judgement, and what it says about each phase."""
+"""One run: the changes one after the other, the judgement, and a report about each phase."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
