@@ -85,7 +85,7 @@ def _grouped(states: Sequence[PublicState]) -> Iterator[str]:
         yield from hold_lines(clocks[0]) if len(clocks) == 1 else _hold_lines_of_many(reason, clocks)
     late = [state for state in states if state.status is Status.CATCHING_UP and state.due_ticks]
     due = sum(state.due_ticks or 0 for state in late)
-    yield from _line(late, f"{due:,} ticks are due in the catch-up")
+    yield from _line(late, f"catching up, {due:,} ticks are due")
     rejected = [
         one for one in states if not _shows_hold(one) and one.partitions is not None and one.partitions.rejected
     ]

@@ -123,7 +123,10 @@ class Metrics:
             try:
                 yield from partition_clock_lines(source, state)
             except ClocksvcError as error:
-                logger.warning("scrape without all partition clocks", extra={"clock": state.clock, "error": str(error)})
+                logger.warning(
+                    "scrape lacks partition clocks, the store does not answer",
+                    extra={"clock": state.clock, "error": str(error)},
+                )
                 return
 
 

@@ -128,7 +128,7 @@ def open_tick_log(settings: Settings, log: int, time: Time, consumers: LogConsum
     """Return one log of the configured Kafka.
 
     Args:
-        consumers: those with which the process reads all logs; None if it uses only this one.
+        consumers: the consumers that all logs of the process share; None: the log has its own consumer.
     """
     topic, kafka, keep_ms = settings.tick_log.topic, settings.kafka_settings(), settings.tick_log.keep
     return KafkaTickLog(topic, log, kafka, time, keep_ms, consumers=consumers)
