@@ -26,7 +26,7 @@ T = TypeVar("T")
 logger = logging.getLogger("clocksvc.api")
 
 READ_THREADS, REQUEST_THREADS = 8, 4
-"""The largest numbers of threads for the clocks of a log: for calls of the store, and for requests to the leader."""
+"""The largest numbers of threads for the clocks of a log: for calls to the store, and for requests to the leader."""
 _MAX_ENCODED_TICKS, _MIN_ENCODED_TICKS = 4_096, 16
 _MAX_ENCODED_TICKS_IN_ALL = 16_384
 """The largest number of encoded ticks of all clocks in memory, of a KB each. Each clock has the same share."""
@@ -79,7 +79,7 @@ class AsyncClock:
         streams_dropped: the number of streams closed because the client stopped reading. Any thread may read it.
 
     Args:
-        reads, requests: the threads for calls of the store, and for requests to the leader.
+        reads, requests: the threads for calls to the store, and for requests to the leader.
         encoded_ticks: the largest number of encoded ticks in memory.
     """
 

@@ -61,7 +61,7 @@ class ClockStatus:
         return hold != self.hold or self._time.monotonic() - at >= self._repeat_s(due_ticks) / (2 if soon else 1)
 
     def update(self, due_ticks: int | None) -> StatusUpdate:
-        """Return what is to be published. Call `published` afterwards."""
+        """Return the update that must be published now. Call `published` when the store has it."""
         self._published = None  # if the store does not answer, nothing may be published
         hold = None if self.hold is None else self.hold.to_wire()
         status = {"hold": hold, "started_ms": self._started_ms, "due_ticks": due_ticks}

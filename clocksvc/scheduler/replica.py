@@ -186,7 +186,7 @@ class SchedulerReplica(Generic[P]):
     # -- the thread of `step` -----------------------------------------------------------------------------------------
 
     def step(self) -> float | None:
-        """Announce the replica, and open, acquire, release and close partitions. Blocks for a few calls of the store.
+        """Announce the replica, and open, acquire, release and close partitions. Blocks for a few calls to the store.
 
         Without an answer of the store, owners work on, and nothing else changes.
 

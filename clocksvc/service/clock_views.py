@@ -1,4 +1,4 @@
-"""One replica's views of all its clocks. The states of many clocks need one call of the store for each log."""
+"""One replica's views of all its clocks. The states of many clocks need one call to the store for each log."""
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Watches a leader's calls of the store: what it has read, and that it writes only what is committed and confirmed."""
+"""Watches a leader's calls to the store: what it has read, and that it writes only what is committed and confirmed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -17,7 +17,7 @@ from tests.simulation.world.scheduler import SimulatedTime
 
 
 class _Leases(MemoryLeases):
-    """Leases whose store keeps ticks as long as the simulation wants, and not as the configuration says."""
+    """Leases whose store keeps ticks for the time that the simulation sets, and not for `recent_ticks`."""
 
     def __init__(self, access: StoreAccess, log: int, recent_ms: Mapping[str, int]) -> None:
         super().__init__(access, log)

@@ -36,7 +36,7 @@ class CountedLog(FaultyTickLog):
 
 
 class TornSnapshot(FaultyTickLog):
-    """A delayed request tears the first transaction that has ticks and a snapshot: so many records after its ticks."""
+    """A delayed request tears the first transaction with ticks and a snapshot, some records after the ticks."""
 
     def __init__(self, beyond_ticks: int) -> None:
         super().__init__(FaultyLog())

@@ -1,4 +1,4 @@
-"""A scrape of 10,000 partitions, and one of 2,000 clocks: processor time, calls of the store, and that it delays no
+"""A scrape of 10,000 partitions, and one of 2,000 clocks: processor time, calls to the store, and that it delays no
 tick. `make bench ARGS=scrape` measures the first one from outside, with real servers."""
 
 import threading

@@ -109,7 +109,7 @@ def slowest(number: int, clock_ms: int | None) -> PublicPartition:
 
 
 def test_a_clock_of_few_partitions_needs_no_read_of_its_own() -> None:
-    """If the state names all partitions that must report, they are exported without another call of the store."""
+    """If the state names all partitions that must report, they are exported without another call to the store."""
     view = FakeClockView(store=Unread())
     view.change(slowest=(slowest(1, None), slowest(0, NOW_MS)), partitions=PartitionCounts(1, 1, 3, 0))
 
