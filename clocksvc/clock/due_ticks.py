@@ -10,7 +10,11 @@ MAX_TICKS_PER_ROUND = 500
 """The largest number of ticks in one round of a log. If more ticks are due, clocks that catch up share what live clocks
 leave, and continue in the next round."""
 
-
+MAX_LIVE_TICKS = 2
+"""A clock with at most this number of due ticks is live; with more it catches up."""
+MAX_TICKS_BESIDE_LIVE = 100
+"""How many ticks clocks that catch up have in a round with ticks of live clocks: a smaller transaction is committed
+sooner. The next round has more of them again."""
 ANNOUNCED_TICKS = 1_000
 """If more ticks than this are due, their number is published before the first of them is emitted."""
 _PACE_STEP_S = 0.1
@@ -73,10 +77,11 @@ def share_ticks(due: Mapping[str, range], limit: int = MAX_TICKS_PER_ROUND) -> d
     """Return the due boundaries that are committed in one round, by clock: at most `limit` in total.
 
     Clocks with few due boundaries get all of them. The others get equal shares of the rest, so a clock that catches up
-    never delays a live one.
+    hardly delays a live one.
     """
     shares: dict[str, range] = {}
-    left = limit
+    live = sum(len(one) for one in due.values() if len(one) <= MAX_LIVE_TICKS)
+    left = min(limit, live + MAX_TICKS_BESIDE_LIVE) if live else limit
     for rank, clock in enumerate(sorted(due, key=lambda name: (len(due[name]), name))):
         share = due[clock][: max(1, left // (len(due) - rank))] if left > 0 else due[clock][:0]
         shares[clock], left = share, left - len(share)
