@@ -14,7 +14,15 @@ from clocksvc.api.problems import documented
 from clocksvc.api.tokens import Scope
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import InvalidValue
-from clocksvc.service.clock_list import ClockQuery, Order, count_statuses, cursor_after, parse_cursor, parse_statuses
+from clocksvc.service.clock_list import (
+    ClockQuery,
+    Order,
+    count_statuses,
+    cursor_after,
+    is_found,
+    parse_cursor,
+    parse_statuses,
+)
 from clocksvc.service.clock_view import ClockView, PartitionPage
 from clocksvc.service.clock_views import ClockViews
 from clocksvc.service.public_state import (
@@ -80,7 +88,12 @@ async def list_clocks(
         ),
     ] = None,
     search: Annotated[
-        str, Query(max_length=63, description="List only clocks whose names contain this text.", examples=["billing"])
+        str,
+        Query(
+            max_length=249,
+            description="List only clocks whose name, group or one of whose topics contains this text.",
+            examples=["billing"],
+        ),
     ] = "",
     order: Annotated[
         Order,
@@ -108,7 +121,7 @@ async def list_clocks(
         None if after is None else parse_cursor(after, order),
         None if status is None else parse_statuses(status),
     )
-    names = [name for name in sorted(views) if search.lower() in name and caller.sees(name)]
+    names = [name for name in sorted(views) if caller.sees(name) and is_found(views[name].spec, search)]
     threads: LoopThreads = request.app.state.list_threads
     return await threads.run(lambda: _list_page(views.states(names), query, limit, brief=view == "brief"))
 

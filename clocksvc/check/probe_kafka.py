@@ -48,6 +48,7 @@ def _probe(
 ) -> Iterator[Finding]:
     specs = list(settings.clock_specs().values())
     yield from rules_kafka.evaluate_heartbeats(specs)
+    yield from rules_kafka.evaluate_shared_heartbeats(specs)
     cluster = inspector.cluster()
     yield from rules_kafka.evaluate_cluster(cluster)
     yield from _tick_log(inspector, settings, cluster.brokers, time)

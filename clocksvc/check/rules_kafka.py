@@ -19,6 +19,8 @@ MIN_VERSION = (3, 9)
 MAX_HEARTBEAT_ROUNDS_PER_S = 100
 """The largest average number of rounds of heartbeats a second without a warning. A worker with two processes can send
 more."""
+MAX_HEARTBEATS_PER_TOPIC = 2
+"""The largest number of clocks that write heartbeats to the same topic without a warning."""
 SPREAD_MS = 1_000
 """There is no finding if the last heartbeat is due less than this time after the multiple of `every`."""
 TICK_LOG_OPERATIONS = ("READ", "WRITE", "DESCRIBE_CONFIGS")
@@ -39,6 +41,31 @@ def evaluate_heartbeats(specs: Iterable[ClockSpec]) -> list[Finding]:
     if last_ms < SPREAD_MS:
         return []
     return [ok(part, f"{text}, each of them up to {last_ms / 1000:.0f} s after the multiple of its heartbeat.every")]
+
+
+def evaluate_shared_heartbeats(specs: Iterable[ClockSpec]) -> list[Finding]:
+    """Test whether many clocks write heartbeats to the same topic. One finding for all topics.
+
+    The group of each clock reads the heartbeats of all of them, so the number of reads grows with the square of the
+    number of clocks.
+    """
+    writers: dict[str, list[tuple[int, str]]] = {}
+    for spec in specs:
+        if spec.heartbeat is not None:
+            for topic in spec.topics:
+                writers.setdefault(topic, []).append((spec.heartbeat.every_ms, spec.name))
+    shared = {topic: found for topic, found in writers.items() if len(found) > MAX_HEARTBEATS_PER_TOPIC}
+    if not shared:
+        return []
+    topic, found = max(shared.items(), key=lambda item: len(item[1]))
+    text = f"{len(found):,} clocks write heartbeats to topic {topic}, and the group of each one reads all of them"
+    if len(shared) > 1:
+        text += f"; {len(shared) - 1:,} more topic{'s get' if len(shared) > 2 else ' gets'} those of several clocks"
+    to_do = (
+        f"leave the heartbeats of one clock on, for {topic} those of {min(found)[1]}, and set clocks.*.heartbeat to "
+        "null for the others (docs/sizing.md has the conditions)"
+    )
+    return [warning("heartbeats", text, to_do)]
 
 
 def evaluate_cluster(facts: ClusterFacts) -> list[Finding]:

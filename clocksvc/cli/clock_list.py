@@ -30,7 +30,9 @@ def add_list_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STATUS",
         help=f"list only clocks with one of these statuses, separated by commas: {', '.join(_ORDER)}",
     )
-    parser.add_argument("--search", metavar="TEXT", help="list only clocks whose names contain this text")
+    parser.add_argument(
+        "--search", metavar="TEXT", help="list only clocks whose name, group or one of whose topics contains this text"
+    )
     parser.add_argument("--all", action="store_true", help=f"list all clocks, not only the {WORST} worst ones")
 
 
@@ -61,6 +63,14 @@ def print_pages(pages: Iterable[Mapping[str, Any]]) -> None:
             begin = ","
     begin = begin.rstrip(",")
     print_json_line(f'{begin}],"next":null,"counts":{json.dumps(counts, separators=(",", ":"))}}}')
+
+
+def nothing_found(args: argparse.Namespace) -> str:
+    """Return that the service has no clock that `args` selects."""
+    found = [] if args.search is None else [f"--search {args.search}"]
+    if args.status is not None:
+        found.append(f"--status {args.status}")
+    return f"no clock matches {' '.join(found)}" if found else "the service has no clock that this token may see"
 
 
 def matching(counts: Mapping[str, int], statuses: str | None) -> int:

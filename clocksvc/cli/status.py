@@ -4,7 +4,16 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from clocksvc.cli.clock_list import PAGE_SIZE, WORST, add_list_arguments, clock_pages, matching, print_pages, summary
+from clocksvc.cli.clock_list import (
+    PAGE_SIZE,
+    WORST,
+    add_list_arguments,
+    clock_pages,
+    matching,
+    nothing_found,
+    print_pages,
+    summary,
+)
 from clocksvc.cli.clock_notes import all_notes
 from clocksvc.cli.console import add_json, add_url, print_json, service_token, show, show_table, show_wrapped
 from clocksvc.cli.schedules_status import schedules_table
@@ -81,6 +90,9 @@ def _show_list(client: ServiceClient, args: argparse.Namespace) -> None:
         counts = listed[0]["counts"]
     if len(states) < sum(counts.values()) or len(states) > WORST:
         show_wrapped(f"{summary(counts)}.", "")
+    if not states:
+        show_wrapped(f"{nothing_found(args)}.")
+        return
     _show_table(states)
     normal = "On a healthy clock it is at most two intervals plus max_out_of_orderness."
     show_wrapped("", f"BEHIND is the age of the last tick. {normal}")

@@ -11,7 +11,7 @@ from enum import StrEnum
 from operator import itemgetter
 
 from clocksvc.clock.holds import Status
-from clocksvc.clock.spec import check_clock_name
+from clocksvc.clock.spec import ClockSpec, check_clock_name
 from clocksvc.errors import InvalidValue
 from clocksvc.service.public_state import PublicState
 
@@ -50,6 +50,11 @@ class ClockQuery:
         wanted = (state for state in states if self.statuses is None or state.status in self.statuses)
         placed = sorted(((place_of(state, self.order), state) for state in wanted), key=itemgetter(0))
         return [state for place, state in placed if self.after is None or place > self.after]
+
+
+def is_found(spec: ClockSpec, search: str) -> bool:
+    """Return whether the clock's name, its group or one of its topics contains a text, in small or capital letters."""
+    return any(search.lower() in text.lower() for text in (spec.name, spec.group, *spec.topics))
 
 
 def place_of(state: PublicState, order: Order) -> _Place:

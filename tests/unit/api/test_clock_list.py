@@ -153,6 +153,18 @@ def test_search_is_a_part_of_the_name(fleet: TestClient) -> None:
     assert names(fleet.get("/v1/clocks?search=Hold")) == "be"
 
 
+@pytest.mark.parametrize(
+    ("search", "found"), [("invoices", "a"), ("BILLERS", "a"), ("ingest-check", "b"), ("running", "ab"), ("open", "a")]
+)
+def test_search_is_a_part_of_the_group_or_of_a_topic(client_of: ClientOf, search: str, found: str) -> None:
+    """A search finds a clock by each of its topics. Topics and groups may have capital letters."""
+    other = clock("a-running")
+    other.view.spec = replace(other.spec, group="Billers", topics=("Invoices", "open-items"))
+    client = client_of(other, clock("b-running"))
+
+    assert names(client.get(f"/v1/clocks?search={search}")) == found
+
+
 def test_a_token_lists_and_counts_its_own_clocks(client_of: ClientOf) -> None:
     """The counts contain only clocks that the token may see."""
     token = Token("some", SECRET, frozenset({Scope.READ}), frozenset({"b-running"}))

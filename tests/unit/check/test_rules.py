@@ -491,3 +491,23 @@ def test_heartbeats_of_all_clocks(clocks: int, every_ms: int, level: Level | Non
 
     assert [one.level for one in found] == ([] if level is None else [level])
     assert words in "".join(one.text for one in found)
+
+
+def test_heartbeats_of_many_clocks_on_one_topic() -> None:
+    """One finding for all topics: the topic with most clocks, and the clock whose heartbeats are enough for it."""
+
+    def spec(name: str, every_ms: int, *topics: str) -> ClockSpec:
+        return replace(SPEC, name=name, topics=topics, heartbeat=HeartbeatSpec(every_ms))
+
+    two = [spec("a", 60_000, "ingest"), spec("b", 30_000, "ingest"), replace(SPEC, name="c", heartbeat=None)]
+    assert rules_kafka.evaluate_shared_heartbeats(two) == []
+
+    (found,) = rules_kafka.evaluate_shared_heartbeats([*two, spec("d", 60_000, "other", "ingest")])
+    assert found.level is WARNING
+    assert found.text == "3 clocks write heartbeats to topic ingest, and the group of each one reads all of them"
+    assert "for ingest those of b, and set clocks.*.heartbeat to null for the others" in found.to_do
+
+    three = [spec(name, 60_000, "other") for name in "efg"]
+    (found,) = rules_kafka.evaluate_shared_heartbeats([*two, spec("d", 60_000, "other", "ingest"), *three])
+    assert found.text.startswith("4 clocks write heartbeats to topic other")
+    assert found.text.endswith("; 1 more topic gets those of several clocks")

@@ -10,7 +10,7 @@ from clocksvc.cli import status
 from clocksvc.cli.main import main
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Partition
-from tests.unit.api.clock_fixture import NOON, TOPIC, ClockFixture, ticks
+from tests.unit.api.clock_fixture import GROUP, NOON, TOPIC, ClockFixture, ticks
 from tests.unit.api.running_service import serving
 
 HOLDING = [f"billing-{number}" for number in range(6)]
@@ -82,9 +82,9 @@ def test_the_notes_of_many_clocks_are_grouped(many: str, capsys: pytest.CaptureF
     [
         (["--all"], len(MANY)),
         (["--status", "holding"], len(HOLDING)),
-        (["--status", "holding,catching_up", "--search", "checkins", "--all"], 19),
+        (["--status", "holding,catching_up", "--search", "checkins-1", "--all"], 9),
         (["--search", "BILLING-1"], 1),
-        (["--status", "paused"], 0),
+        (["--search", GROUP, "--all"], len(MANY)),
     ],
 )
 def test_clocks_are_selected(
@@ -102,6 +102,19 @@ def test_clocks_are_selected(
     assert "more clocks" not in shown
     if "--search" not in options:
         assert shown.startswith("25 clocks: 6 holding, 19 catching_up.\n\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "counts"),
+    [
+        (["--search", "nothing"], ""),
+        (["--status", "paused"], "25 clocks: 6 holding, 19 catching_up.\n\n"),
+        (["--search", "billing", "--status", "paused"], "6 clocks: 6 holding.\n\n"),
+    ],
+)
+def test_no_clock_matches(many: str, options: Sequence[str], counts: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the selection instead of an empty table, after the counts of the clocks with other statuses."""
+    assert printed(capsys, "--url", many, *options) == f"{counts}no clock matches {' '.join(options)}.\n"
 
 
 def test_all_pages_are_one_object(
