@@ -37,6 +37,10 @@ class ConsumerClient:
             auto_offset_reset="error",
             # Each read ends at the end of the partition, where a broker would wait this long for more records.
             fetch_wait_max_ms=0,
+            # The client fetches in advance while a log is read, up to 64 MiB by default. With a full queue, it waits
+            # for this time, 1 s by default.
+            queued_max_messages_kbytes=4_096,
+            fetch_queue_backoff_ms=5,
             check_crcs=True,
         )
         self.consumer = Consumer(fixed, logger=ClientLog())
