@@ -92,6 +92,21 @@ def test_sizes_are_what_the_formulas_say() -> None:
     assert formulas["subscriber_bytes_a_second"](1_000, 60) == pytest.approx(8_833, abs=1)
 
 
+def test_many_clocks_on_one_topic_are_what_the_formulas_say() -> None:
+    """The tables of docs/sizing.md with the bytes of heartbeats and the connections to Redis."""
+    formulas, text = _formulas("sizing.py"), text_of("docs/sizing.md")
+    heartbeats = re.findall(r"^\| (\d+), (all|one) writes? heartbeats \| (.*) MB \| (.*) MB \|$", text, re.MULTILINE)
+    connections = re.findall(r"^\| ([\d,]+), (\d+), (\d+) \| ([\d,]+) \|$", text, re.MULTILINE)
+
+    assert len(heartbeats) == len(connections) == 4
+    for count, kind, written, read in heartbeats:
+        writers = int(count) if kind == "all" else 1
+        assert written == f"{formulas['kafka_heartbeat_bytes_a_day'](writers, 16, 60) / 1e6:,.0f}"
+        assert read == f"{formulas['kafka_heartbeat_bytes_read_a_day'](int(count), 16, 60, writers) / 1e6:,.0f}"
+    for *numbers, shown in connections:
+        assert shown == f"{formulas['redis_connections'](*(int(one.replace(',', '')) for one in numbers)):,}"
+
+
 def test_the_measured_replicas_agree_with_the_formulas() -> None:
     """Scripts a second of one replica, without the reports. The formula is at most an eighth away; "2" is rounded."""
     formulas = _formulas("sizing.py")
