@@ -226,6 +226,10 @@ def test_many_clocks_are_a_few_requests_and_lines(
         "40 groups (readers-0, readers-1, readers-2, readers-3, readers-4 and 35 more), each: does not exist"
         in "".join(lines)
     )
+    assert f"heartbeats: 40 clocks write heartbeats to topic {workspace.topic}, and the group of each one" in "".join(
+        lines
+    )
+    assert len([line for line in lines if "write heartbeats to topic" in line]) == 1
     assert len(lines) < 30
     assert lines[-1].endswith("; --json lists each finding")
 
