@@ -1,6 +1,6 @@
 """Writes changes of an outbox to the topic of a clock's schedules."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import IsolationLevel, TopicPartition
@@ -80,29 +80,35 @@ class KafkaOutboxTopic:
         The next transaction of this id then ends the old one: if it is aborted, the old records are lost. So they are
         not removed from the outbox yet.
         """
-        asked: Any = {TopicPartition(self._spec.topic, number): OffsetSpec.latest() for number in ends}  # type: ignore[no-untyped-call]
-        level, deadline, pause_s = IsolationLevel.READ_COMMITTED, self._deadline(), _FIRST_PAUSE_S
-        self._admin = self._admin or Admin(self._settings, SchedulesUnavailable)
-        try:
-            for _ in deadline:
-                found = self._admin.ask(
-                    lambda client: client.list_offsets(
-                        asked, isolation_level=level, request_timeout=self._timeout_s / 2
-                    ),
-                    self._deadline(),
-                )
-                offsets = {one.partition: self._admin.result(future, _NO_ENDS) for one, future in found.items()}
-                if all(offsets[number].offset >= end for number, end in ends.items()):
-                    return
-                self._admin.pause(pause_s)
-                pause_s = min(2 * pause_s, PAUSE_S)
-        except SchedulesUnavailable as error:
-            self._close_admin()  # a new client finds the partitions' new leaders
-            raise OutcomeUnknown(f"unknown whether the {self._topic} has the last records: {error}") from error
+        pause_s, failed = _FIRST_PAUSE_S, False
+        for _ in self._deadline():
+            admin = self._admin = self._admin or Admin(self._settings, SchedulesUnavailable)
+            try:
+                offsets = self._stable_ends(admin, ends)
+            except SchedulesUnavailable as error:
+                self._close_admin()  # a new client finds the partitions' new leaders
+                if failed:
+                    raise OutcomeUnknown(f"unknown whether the {self._topic} has the last records: {error}") from error
+                failed = True
+                continue
+            if all(offsets[number] >= end for number, end in ends.items()):
+                return
+            admin.pause(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_S)
         raise OutcomeUnknown(
             f"Kafka confirmed a commit on the {self._topic}, but its records can't be read: they are behind an open "
             "transaction, or a broker has forgotten the commit"
         )
+
+    def _stable_ends(self, admin: Admin, partitions: Iterable[int]) -> Mapping[int, int]:
+        """Return the last stable offsets of some partitions."""
+        asked: Any = {TopicPartition(self._spec.topic, one): OffsetSpec.latest() for one in partitions}  # type: ignore[no-untyped-call]
+        level, timeout_s = IsolationLevel.READ_COMMITTED, self._timeout_s / 2
+        found = admin.ask(
+            lambda client: client.list_offsets(asked, isolation_level=level, request_timeout=timeout_s),
+            self._deadline(),
+        )
+        return {one.partition: admin.result(future, _NO_ENDS).offset for one, future in found.items()}
 
     def _close_admin(self) -> None:
         admin, self._admin = self._admin, None

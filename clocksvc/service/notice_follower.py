@@ -18,7 +18,7 @@ from clocksvc.service.tick_feed import READ_EVERY_S, RETRY_EVERY_S, TickFeed
 
 logger = logging.getLogger("clocksvc.feed")
 
-MAX_WAIT_S = 1.0
+MAX_WAIT_S = 0.5
 """The longest time that one read of the notices blocks, and therefore the time that `stop` takes if the store answers.
 """
 _MAX_STEPS = 50
