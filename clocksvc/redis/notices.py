@@ -19,6 +19,8 @@ from clocksvc.redis.keys import log_key
 
 _COMPARE_EVERY_S = 1.0
 _RETRY_S = 1.0
+_BLOCK_S = 0.5
+"""How long one command blocks, and so how long a read goes on after `close`."""
 _Found = Collection[str] | StoreUnavailable | None
 
 
@@ -63,7 +65,7 @@ class _StreamReader:
             self._seen = self._last_numbers()
             return None
         for block_s in (0.0,) if timeout_s <= 0 else blocking_slices(timeout_s, self._monotonic):
-            found = self._read_streams(self._seen, block_s)
+            found = self._read_streams(self._seen, min(block_s, _BLOCK_S))
             if found is None or self._lost(self._seen):
                 self._seen = self._last_numbers()
                 return None

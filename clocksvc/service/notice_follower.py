@@ -18,9 +18,8 @@ from clocksvc.service.tick_feed import READ_EVERY_S, RETRY_EVERY_S, TickFeed
 
 logger = logging.getLogger("clocksvc.feed")
 
-MAX_WAIT_S = 0.5
-"""The longest time that one read of the notices blocks, and therefore the time that `stop` takes if the store answers.
-"""
+MAX_WAIT_S = 1.0
+"""The longest time that one read of the notices blocks. `stop` ends it sooner if the store answers."""
 _MAX_STEPS = 50
 """How many feeds are stepped between two reads of the notices, so that clocks with new ticks do not wait for all
 others."""
@@ -61,6 +60,7 @@ class NoticeFollower:
         """Ask the thread to end. Returns at once; `join` waits for the end."""
         self._stopping = True
         self._thread.stop()
+        self._notices.close()  # a read that blocks returns sooner
 
     def join(self, timeout_s: float) -> bool:
         """Wait until the thread has ended; False if it has not ended after `timeout_s`."""

@@ -143,7 +143,7 @@ def test_every_clock_is_read_at_least_every_5_s() -> None:
 
 
 def test_the_wait_for_notices_ends_when_a_clock_is_due() -> None:
-    """It waits for 0.5 s at most, so that it can be stopped, and not at all while a clock is due."""
+    """It waits for 1 s at most, so that it can be stopped, and not at all while a clock is due."""
     followed = Followed(Notices(None), "a")
     followed.follower.step()
     followed.follower.step()
@@ -152,7 +152,7 @@ def test_the_wait_for_notices_ends_when_a_clock_is_due() -> None:
     followed.time.advance(1)
     followed.follower.step()
 
-    assert followed.notices.timeouts_s == [0.0, 0.5, 0.25, 0.0]
+    assert followed.notices.timeouts_s == [0.0, 1.0, 0.25, 0.0]
 
 
 def test_many_clocks_that_need_a_step_do_not_delay_a_notice() -> None:
