@@ -149,7 +149,7 @@ def test_late_and_refused_records_are_counted(scraped: ScrapedInstallation) -> N
     }
 
     assert set(told) == {"late", "refused", "fleet late", "fleet refused"}
-    assert {name: value for name, value in told.items() if not 0.5 <= value <= 2} == {}
+    assert {name: value for name, value in told.items() if not 0.5 <= value <= 2.5} == {}
 
 
 def test_exclusions_and_times(scraped: ScrapedInstallation) -> None:
