@@ -69,19 +69,16 @@ class Reader:
 
         It can be the offset of a marker or of an aborted record.
         """
-        failure: KafkaException | None = None
-        with self._consumers.offsets.using(self._topic) as client:
-            for slice_s in deadline:
-                try:
-                    (found,) = client.consumer.offsets_for_times([self._position(timestamp_ms)], timeout=slice_s / 2)
-                    if found.error is None:
-                        return found.offset if found.offset >= 0 else None
-                    failure = KafkaException(found.error)
-                except KafkaException as raised:
-                    failure = raised
-                if not self._recover(client, slice_s):
-                    break
-            raise self._no_offset(client, self._consumers.offsets, "can't find an offset by time in", failure)
+
+        def ask(client: ConsumerClient, timeout_s: float) -> int | None:
+            (found,) = client.consumer.offsets_for_times([self._position(timestamp_ms)], timeout=timeout_s)
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return found.offset if found.offset >= 0 else None
+
+        offsets = self._consumers.offsets
+        with offsets.using(self._topic) as client:
+            return self._ask(client, offsets, deadline, ask, "can't find an offset by time in")
 
     def pause(self, seconds: float) -> None:
         """Wait for `seconds`, and deliver the client's log lines."""
@@ -91,17 +88,31 @@ class Reader:
     def _stable_bounds(
         self, client: ConsumerClient, shared: SharedConsumer, deadline: SlicedDeadline
     ) -> tuple[int, int]:
-        failure = None
+        def ask(client: ConsumerClient, timeout_s: float) -> tuple[int, int]:
+            low, stable = client.consumer.get_watermark_offsets(self._position(), timeout=timeout_s, cached=False)
+            return low, stable
+
         client.pause(0)
+        return self._ask(client, shared, deadline, ask, "can't read the end offset of")
+
+    def _ask(
+        self,
+        client: ConsumerClient,
+        shared: SharedConsumer,
+        deadline: SlicedDeadline,
+        ask: Callable[[ConsumerClient, float], T],
+        what: str,
+    ) -> T:
+        """Ask the partition's leader, again and again until the deadline. `what` begins the text of the error."""
+        failure = None
         for slice_s in deadline:
             try:
-                low, stable = client.consumer.get_watermark_offsets(self._position(), timeout=slice_s / 2, cached=False)
-                return low, stable
+                return ask(client, slice_s / 2)
             except KafkaException as raised:
                 failure = raised
                 if not self._recover(client, slice_s):
                     break
-        raise self._no_offset(client, shared, "can't read the end offset of", failure)
+        raise self._no_offset(client, shared, what, failure)
 
     def _fetch(
         self,
