@@ -170,6 +170,7 @@ def test_a_scrape_of_all_clocks(many: Scraped) -> None:
     assert leader.samples <= (30 + 2) * CLOCKS
     assert min(leader.took) < 1
     eventually(lambda: many.firing() == {}, within=WITHIN_S, what="no alert, once the replicas were scraped")
+    assert many.firing() == {}
 
 
 @pytest.mark.parametrize(
