@@ -52,13 +52,29 @@ class FoundRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """A question about the visible records of a partition.
+
+    Attributes:
+        start, end: offsets: from `start` on, up to before `end`. Records below the low watermark are gone.
+        first_only: True if only the first visible record is wanted.
+    """
+
+    partition: Partition
+    start: int
+    end: int
+    first_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReadResult:
-    """The result of reading from an offset.
+    """The answer to a `ReadRequest`.
 
     Attributes:
         first: the first visible record; None if there is none.
-        last: the last visible record before the wanted end; None if there is none.
-        reached: the offset at which the read ended: the wanted end, or the last stable offset.
+        last: the last visible record that was read; None if there is none.
+        reached: the offset at which the read ended. With `first_only`, that of the first visible record. Otherwise the
+            wanted end, or the last stable offset, if this is below the end, but at least `start`.
     """
 
     first: FoundRecord | None
@@ -73,10 +89,16 @@ class CommittedOffsets(Protocol):
         """Return the id and the number of partitions of each topic that Kafka describes."""
 
     def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, PartitionEnds]:
-        """Return the present offsets of partitions, in one request to each broker."""
+        """Return the present offsets of partitions, in two requests to each broker.
+
+        A partition whose leader does not answer is absent.
+        """
 
     def committed(self, groups: Mapping[str, Collection[Partition]]) -> Mapping[str, GroupOffsets]:
-        """Return the committed offsets of groups for some partitions, in one request to each group's coordinator."""
+        """Return the committed offsets of groups for some partitions, in one request for each group.
+
+        A group whose coordinator does not answer is absent.
+        """
 
     def offsets_at(self, timestamps: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Return, for each partition, the first offset with its timestamp or a later one.
@@ -84,12 +106,15 @@ class CommittedOffsets(Protocol):
         A partition without one is absent. The offset can be that of a marker or of an aborted record.
         """
 
-    def read(self, partition: Partition, start: int, end: int, *, first_only: bool) -> ReadResult | None:
-        """Read visible records from `start` on, up to before `end`; with `first_only`, up to the first one.
+    def read(self, requests: Collection[ReadRequest]) -> Mapping[ReadRequest, ReadResult]:
+        """Read visible records of many partitions at the same time. Requests may name the same partition.
 
-        Returns:
-            None if the partition's leader does not answer.
+        A request is absent from the result if the partition's leader does not answer, or if there were too many records
+        for the time.
         """
+
+    def problem(self, topic: str) -> str:
+        """Return why the last requests about a topic failed, such as a missing permission; "" if they succeeded."""
 
     def close(self) -> None:
         """Close connections."""
