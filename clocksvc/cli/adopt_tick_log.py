@@ -156,8 +156,8 @@ def _check_signs(log: int, state: LogState, owner: LogOwner, leads: list[int], s
 
 
 def _differences(spec: ClockSpec, state: ClockState) -> Iterator[str]:
-    if state.group and state.group != spec.group:
-        yield f"clock {spec.name!r} has the group {state.group!r} there, and {spec.group!r} here"
+    if state.group and state.group != spec.reporting_group:
+        yield f"clock {spec.name!r} has the group {state.group!r} there, and {spec.reporting_group!r} here"
     if state.topics and set(state.topics) != set(spec.topics):
         there, here = ", ".join(sorted(state.topics)), ", ".join(sorted(spec.topics))
         yield f"clock {spec.name!r} has the topics {there} there, and {here} here"

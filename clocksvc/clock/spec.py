@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 from functools import partial
 from heapq import nlargest
 from itertools import takewhile
@@ -22,6 +23,12 @@ SECOND_MS = 1_000
 DAY_MS = 86_400_000
 CREATE_TIME_OUT_OF_ORDERNESS_MS = 10_000
 HEARTBEAT_SPACING_MS = 20
+COMMITTED_OFFSETS = "committed offsets of "
+"""The beginning of the `reporting_group` of a clock that follows committed offsets."""
+MAX_UPSTREAMS = 32
+LONGEST_URL = 255
+"""The largest number of upstream clocks, and the longest URL of one. Each record of the tick log contains all of them:
+see `ClockSpec.reporting_group`."""
 
 _LONGEST_NAME = 63
 _MAX_COMPARED = 50
@@ -43,6 +50,29 @@ class HeartbeatSpec:
     offset_ms: int = 0
 
 
+class Source(StrEnum):
+    """Where the reports of a clock come from: Reporters in the consumers, or the group's committed offsets."""
+
+    REPORTS = "reports"
+    COMMITTED = "committed"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSpec:
+    """An upstream clock. `url` is the address of the service that runs it; "" for this installation."""
+
+    clock: str
+    url: str = ""
+
+    def __str__(self) -> str:
+        return upstream_name(self.clock, self.url)
+
+
+def upstream_name(clock: str, url: str) -> str:
+    """Return an upstream clock as text: `raw`, or `raw@https://clocksvc.other` if another service runs it."""
+    return f"{clock}@{url}" if url else clock
+
+
 @dataclass(frozen=True, slots=True)
 class ClockSpec:
     """One configured clock.
@@ -53,6 +83,11 @@ class ClockSpec:
     `max_past_ms` is how far the first tick may be in the past. `catch_up_pace` is how many ticks a second a clock emits
     while it catches up; None for no limit. `max_drift_ms` is how far partitions may run ahead of the global clock
     before consumers pause them; None for no limit.
+
+    With the source `committed`, the clock follows the offsets that the group commits, and reports of consumers don't
+    count. `after` are its upstream clocks. `poll_ms` is how often offsets are read, and `drain_delay_ms` is how long
+    after a boundary the end of a partition is read: the skew of all clocks, plus the longest time for which an appended
+    record can stay above the high watermark.
 
     Raises:
         InvalidValue: a value is not valid. The error contains the field's name in the configuration.
@@ -71,10 +106,27 @@ class ClockSpec:
     max_past_ms: int = 7 * DAY_MS
     catch_up_pace: float | None = None
     max_drift_ms: int | None = None
+    source: Source = Source.REPORTS
+    after: tuple[UpstreamSpec, ...] = ()
+    poll_ms: int = 5_000
+    drain_delay_ms: int = 10_000
 
     def __post_init__(self) -> None:
         _check_names(self)
         _check_bounds(self)
+        _check_source(self)
+
+    @property
+    def reporting_group(self) -> str:
+        """The group whose reports count. Parameters, roster and tick log contain it in place of `group`.
+
+        For the source `committed`, it is a name that no Reporter has by accident, and contains the upstream clocks: so
+        all partitions become unknown when the source or an upstream clock changes.
+        """
+        if self.source is Source.REPORTS:
+            return self.group
+        upstreams = ", ".join(sorted(map(str, self.after)))
+        return f"{COMMITTED_OFFSETS}{self.group}" + (f" after {upstreams}" if upstreams else "")
 
     @property
     def effective_hold_after_ms(self) -> int:
@@ -83,9 +135,7 @@ class ClockSpec:
 
     def digest(self) -> str:
         """Return a hash of all fields that change ticks. Replicas may run together only if their digests are equal."""
-        fields = self._agreed()
-        fields["topics"] = sorted(self.topics)
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self._agreed(), sort_keys=True).encode()).hexdigest()[:16]
 
     def config_json(self) -> str:
         """Return the fields from which the digest is computed, as JSON for people.
@@ -96,14 +146,17 @@ class ClockSpec:
             name.removesuffix("_ms"): _seconds(value) if name.endswith("_ms") and value is not None else value
             for name, value in self._agreed().items()
         }
-        fields["topics"] = sorted(self.topics)
         fields["kafka.topic_ids"] = "on" if fields.pop("require_topic_ids") else "off"
         return json.dumps(fields, sort_keys=True)
 
     def _agreed(self) -> dict[str, Any]:
         fields = asdict(self)
-        for private in ("heartbeat", "recent_ticks_ms", "hold_after_ms", "catch_up_pace", "max_drift_ms"):
+        for private in ("heartbeat", "recent_ticks_ms", "hold_after_ms", "catch_up_pace", "max_drift_ms", "poll_ms"):
             del fields[private]
+        fields |= {"topics": sorted(self.topics), "after": sorted(map(str, self.after))}
+        if self.source is Source.REPORTS:
+            for unused in ("source", "after", "drain_delay_ms"):
+                del fields[unused]
         return fields
 
 
@@ -197,6 +250,41 @@ def _check_bounds(spec: ClockSpec) -> None:
     if not SECOND_MS <= every_ms <= spec.interval_ms:
         wanted = f"wanted 1s to {_seconds(spec.interval_ms)}, the interval"
         raise InvalidValue("heartbeat.every", _seconds(every_ms), wanted)
+
+
+def _check_source(spec: ClockSpec) -> None:
+    if not SECOND_MS <= spec.poll_ms <= 60 * SECOND_MS:
+        raise InvalidValue("poll", _seconds(spec.poll_ms), "wanted 1s to 60s")
+    if not 0 <= spec.drain_delay_ms <= 3_600 * SECOND_MS:
+        raise InvalidValue("drain_delay", _seconds(spec.drain_delay_ms), "wanted 0s to 1h")
+    if spec.source is Source.REPORTS:
+        if spec.after:
+            wanted = "wanted source: committed, because reports of consumers don't depend on other clocks"
+            raise InvalidValue("after", [str(one) for one in spec.after], wanted)
+        return
+    if spec.heartbeat is not None:
+        wanted = "wanted null, because a clock with source: committed moves quiet partitions without heartbeats"
+        raise InvalidValue("heartbeat", {"every": _seconds(spec.heartbeat.every_ms)}, wanted)
+    if spec.max_drift_ms is not None:
+        wanted = "wanted source: reports, because only consumers with a Reporter pause their partitions"
+        raise InvalidValue("max_drift", _seconds(spec.max_drift_ms), wanted)
+    _check_upstreams(spec)
+
+
+def _check_upstreams(spec: ClockSpec) -> None:
+    if spec.after and spec.max_out_of_orderness_ms is not None:
+        wanted = "wanted null, because timestamps don't count for a clock after other clocks"
+        raise InvalidValue("max_out_of_orderness", _seconds(spec.max_out_of_orderness_ms), wanted)
+    if len(spec.after) > MAX_UPSTREAMS:
+        raise InvalidValue("after", [str(one) for one in spec.after], f"wanted at most {MAX_UPSTREAMS} clocks")
+    for position, upstream in enumerate(spec.after):
+        check_clock_name(f"after.{position}.clock", upstream.clock)
+        if len(upstream.url) > LONGEST_URL:
+            raise InvalidValue(f"after.{position}.url", upstream.url, f"wanted at most {LONGEST_URL} characters")
+        if upstream == UpstreamSpec(spec.name):
+            raise InvalidValue(f"after.{position}.clock", upstream.clock, "wanted another clock than this one")
+        if upstream in spec.after[:position]:
+            raise InvalidValue(f"after.{position}.clock", str(upstream), "wanted each clock once")
 
 
 def _seconds(value_ms: int) -> str:

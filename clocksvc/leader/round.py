@@ -275,12 +275,12 @@ class Round:
         clock = work.clock
         if roster != clock.roster:
             work.due = range(0)
-        if clock.state.topics != roster.topics or clock.state.group != clock.spec.group:
+        if clock.state.topics != roster.topics or clock.state.group != clock.spec.reporting_group:
             state = replace(
                 clock.state,
                 topics=dict(roster.topics),
                 former_topic_ids=add_former_ids(clock.state.former_topic_ids, clock.state.topics, roster.topics),
-                group=clock.spec.group,
+                group=clock.spec.reporting_group,
             )
             work.control, work.due, self._wait_s = Record(clock.spec.name, state), range(0), 0.0
 

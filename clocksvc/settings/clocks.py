@@ -5,13 +5,14 @@ This module checks types. ClockSpec checks the values of each clock.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec
+from clocksvc.clock.spec import DAY_MS, SECOND_MS, ClockSpec, HeartbeatSpec, Source
 from clocksvc.errors import InvalidValue
 from clocksvc.settings.fields import Duration, FieldError, FieldErrors, Section, WholeSeconds, raise_errors
 from clocksvc.settings.schedules import SchedulesSettings
 from clocksvc.settings.tasks import TickTaskSettings, check_unique_tasks
+from clocksvc.settings.upstreams import UpstreamSettings, expand_names
 
 
 class HeartbeatSettings(Section):
@@ -28,6 +29,10 @@ class ClockSettings(Section):
     name: str = Field(exclude=True, repr=False, description="a name")
     topics: tuple[str, ...] = Field(description="the list of topics that the clock watches")
     group: str = Field(description="the consumer group whose progress counts")
+    source: Source = Source.REPORTS
+    after: Annotated[tuple[UpstreamSettings, ...], BeforeValidator(expand_names)] = ()
+    poll: Duration = 5_000
+    drain_delay: Duration = 10_000
     interval: WholeSeconds = 60_000
     max_out_of_orderness: Duration | None = None
     max_future: Duration = 60_000
@@ -55,9 +60,18 @@ class ClockSettings(Section):
         try:
             ClockSpec(**arguments)
         except InvalidValue as error:
-            path = () if error.field == "clocks" else tuple(error.field.split("."))
+            names = [] if error.field == "clocks" else error.field.split(".")
+            path = tuple(int(name) if name.isdigit() else name for name in names)
             raise_errors([FieldError(path, error.wanted, error.value)])
+        raise_errors(self._without_effect())
         return self
+
+    def _without_effect(self) -> list[FieldError]:
+        if self.source is Source.COMMITTED:
+            return []
+        wanted = "wanted source: committed, because it has no effect on a clock with the reports of consumers"
+        fields = [name for name in ("poll", "drain_delay") if name in self.model_fields_set]
+        return [FieldError((name,), wanted, f"{getattr(self, name) / SECOND_MS:.10g}s") for name in fields]
 
     def spec(self, *, require_topic_ids: bool, heartbeat_offset_ms: int) -> ClockSpec:
         """Return the clock as a ClockSpec."""
@@ -65,14 +79,19 @@ class ClockSettings(Section):
 
     def heartbeat_every_ms(self) -> int | None:
         """Return the time between two rounds of heartbeats; None if heartbeats are off."""
-        heartbeat = self.heartbeat
+        heartbeat = self._heartbeat()
         if heartbeat is None or "every" in heartbeat.model_fields_set:
             return None if heartbeat is None else heartbeat.every
         # If `every` is not set, a short interval must not be an error. Therefore the default is at most the interval.
         return min(heartbeat.every, max(self.interval, SECOND_MS))
 
+    def _heartbeat(self) -> HeartbeatSettings | None:
+        """Return the heartbeats. Clocks from committed offsets have none, unless they are set, which is an error."""
+        unset = "heartbeat" not in self.model_fields_set
+        return None if unset and self.source is Source.COMMITTED else self.heartbeat
+
     def _spec_arguments(self, heartbeat_offset_ms: int = 0) -> dict[str, Any]:
-        heartbeat, every_ms = self.heartbeat, self.heartbeat_every_ms()
+        heartbeat, every_ms = self._heartbeat(), self.heartbeat_every_ms()
         beats = None
         if heartbeat is not None and every_ms is not None:
             beats = HeartbeatSpec(every_ms, heartbeat.key, heartbeat.payload, heartbeat_offset_ms)
@@ -89,6 +108,10 @@ class ClockSettings(Section):
             "hold_after_ms": self.hold_after,
             "recent_ticks_ms": self.recent_ticks,
             "heartbeat": beats,
+            "source": self.source,
+            "after": tuple(upstream.spec() for upstream in self.after),
+            "poll_ms": self.poll,
+            "drain_delay_ms": self.drain_delay,
         }
 
 

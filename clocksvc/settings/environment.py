@@ -145,13 +145,17 @@ def _value(path: FieldPath, text: str) -> Any:
 
 
 def _parse_list(path: FieldPath, text: str) -> Any:
-    if is_section(child(type_at(path), 0)):
+    if is_section(child(type_at(path), 0)) and not _accepts_names(path):
         return read_yaml(text)
     return [item.strip() for item in text.split(",")] if text.strip() else []
 
 
 def _accepts_all(path: FieldPath) -> bool:
     return path[:2] == ("api", "tokens") and path[-1] == "clocks"
+
+
+def _accepts_names(path: FieldPath) -> bool:
+    return path[0] == "clocks" and path[-1] == "after"
 
 
 def _secret_counterpart(path: FieldPath) -> FieldPath | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from clocksvc.clock.spec import ClockSpec, spread_heartbeats, wanted_clock
+from clocksvc.clock.spec import ClockSpec, UpstreamSpec, spread_heartbeats, wanted_clock
 from clocksvc.errors import UnknownClock
 from clocksvc.interfaces.schedule_topics import SchedulesSpec
 from clocksvc.interfaces.task_routes import OnExhaustion, PlatformTask, Routes, worker_namespace
@@ -28,6 +28,7 @@ from clocksvc.settings.tasks import (
     taskbroker_errors,
 )
 from clocksvc.settings.tick_log import TickLogSettings, tick_log_errors, tick_log_topics
+from clocksvc.settings.upstreams import upstream_errors
 
 _SHOWN = 100
 """The largest number of characters of an unknown clock's name in an error. The name may come from a message."""
@@ -78,6 +79,7 @@ class Settings(Section):
                     errors.append(FieldError(("api", "tokens", index, "clocks", position), wanted, clock))
         errors += tick_log_errors(self.tick_log, self.clocks)
         errors += schedules_errors(tick_log_topics(self.tick_log), self.clocks)
+        errors += upstream_errors(self.clocks, topic_ids=self.kafka.topic_ids)
         tasks = {name: clock.tasks for name, clock in self.clocks.items()}
         errors += taskbroker_errors(self.taskbroker, self.routes(), tasks)
         sinks = {name: clock.schedules.sink for name, clock in self.clocks.items() if clock.schedules is not None}
@@ -104,6 +106,15 @@ class Settings(Section):
     def _heartbeat_offsets(self) -> dict[str, int]:
         every_ms = {name: clock.heartbeat_every_ms() for name, clock in self.clocks.items()}
         return spread_heartbeats({name: one for name, one in every_ms.items() if one is not None})
+
+    def upstream_tokens(self) -> dict[UpstreamSpec, str]:
+        """Return the tokens, in plain text, for upstream clocks of other services. One without a token is absent."""
+        return {
+            upstream.spec(): upstream.token.get_secret_value()
+            for clock in self.clocks.values()
+            for upstream in clock.after
+            if upstream.token is not None
+        }
 
     def schedules_specs(self) -> dict[str, SchedulesSpec]:
         """Return the schedules of each clock that has some, by the clock's name."""

@@ -50,6 +50,8 @@ _PLACEHOLDERS: dict[tuple[str, ...], _Placeholder] = {
     ("clocks", "*", "topics", "*"): _numbered,
     ("clocks", "*", "group"): _fixed(_TEXT),
     ("clocks", "*", "interval"): _fixed("1d"),
+    ("clocks", "*", "after", "*", "clock"): _numbered,
+    ("clocks", "*", "after", "*", "url"): _fixed(f"http://{_TEXT}"),
     ("clocks", "*", "tasks", "*"): lambda data, path: {"task": _numbered(data, path)},
     ("clocks", "*", "tasks", "*", "task"): _numbered,
     ("api", "hosts", "*"): _fixed(_TEXT),
@@ -93,7 +95,7 @@ def _repaired_at(data: Any, path: FieldPath) -> object:
         return put(data, path, placeholder(data, path))
     if isinstance(parent, list):
         return _repaired_at(data, path[:-1])
-    return remove(data, path[:-1] if path[-1] == "[key]" else path)
+    return remove(data, path[:-1] if path[-1] == "[key]" and len(path) > 1 else path)
 
 
 def _without_references(data: Any) -> object:

@@ -13,6 +13,8 @@ from clocksvc.clock.spec import (
     CREATE_TIME_OUT_OF_ORDERNESS_MS,
     ClockSpec,
     HeartbeatSpec,
+    Source,
+    UpstreamSpec,
     check_clock_name,
     spread_heartbeats,
     wanted_clock,
@@ -218,6 +220,27 @@ def test_the_order_of_topics_is_no_difference() -> None:
     there, back = replace(SPEC, topics=("a", "b")), replace(SPEC, topics=("b", "a"))
 
     assert there.digest() == back.digest()
+
+
+COMMITTED = replace(SPEC, source=Source.COMMITTED, heartbeat=None, after=(UpstreamSpec("raw"), UpstreamSpec("b", "u")))
+
+
+@pytest.mark.parametrize(
+    "change", [{"source": Source.REPORTS, "after": ()}, {"after": (UpstreamSpec("raw"),)}, {"drain_delay_ms": 0}]
+)
+def test_a_digest_differs_with_what_is_observed(change: dict[str, Any]) -> None:
+    """Source, upstream clocks and drain_delay. Not how often offsets are read, nor the order of upstream clocks."""
+    assert replace(COMMITTED, **change).digest() != COMMITTED.digest()
+    assert replace(COMMITTED, poll_ms=1_000, after=COMMITTED.after[::-1]).digest() == COMMITTED.digest()
+    assert {"source", "after", "drain_delay"} <= json.loads(COMMITTED.config_json()).keys()
+
+
+def test_committed_offsets_count_as_a_group_of_their_own() -> None:
+    """A Reporter of the group does not count, and neither do offsets from before a change of the upstream clocks."""
+    group = f"committed offsets of {SPEC.group}"
+    assert SPEC.reporting_group == SPEC.group
+    assert replace(COMMITTED, after=()).reporting_group == group
+    assert COMMITTED.reporting_group == f"{group} after b@u, raw"
 
 
 def test_a_digest_is_the_same_in_every_process_and_release() -> None:

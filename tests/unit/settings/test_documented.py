@@ -17,7 +17,7 @@ pytestmark = pytest.mark.core
 def _fields(model: type[BaseModel], path: str = "") -> list[tuple[str, object]]:
     """(path, default) of every field that a user can set; `<name>` and `<n>` stand for keys and indexes."""
     found: list[tuple[str, object]] = []
-    repeated = {"clocks": ".<name>", "tokens": ".<n>", "tasks": ".<n>", "namespaces": ".<name>"}
+    repeated = {"clocks": ".<name>", "tokens": ".<n>", "tasks": ".<n>", "after": ".<n>", "namespaces": ".<name>"}
     for name, info in model.model_fields.items():
         if info.exclude:
             continue
@@ -59,7 +59,7 @@ def test_every_field_is_documented(path: str, default: Any) -> None:
     elif default == ():
         default = "empty"
     elif kind == "duration":
-        default = {10_000: "10s", 60_000: "60s", 604_800_000: "7d", 2_592_000_000: "30d"}[default]
+        default = {5_000: "5s", 10_000: "10s", 60_000: "60s", 604_800_000: "7d", 2_592_000_000: "30d"}[default]
     assert written.strip("`") == (str(default).lower() if isinstance(default, bool) else str(default))
 
 

@@ -51,7 +51,7 @@ DOCUMENT: dict[str, Any] = {
             "interval": "60s",
             "max_out_of_orderness": "10s",
             "max_future": 60,
-            "max_drift": "10m",
+            "max_drift": "6d",
             "hold_after": "2m",
             "heartbeat": {"every": "30s", "key": "k", "payload": "p"},
             "recent_ticks": "7d",
