@@ -18,6 +18,7 @@ from clocksvc.interfaces.report_encoding import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-22T12:00:00Z"])]
 Topic = Annotated[str, Field(min_length=1, max_length=249, examples=["ingest-checkins"])]
+TopicId = Annotated[str, Field(min_length=1, max_length=64, examples=["JgrNaDH9TVmb0JT0wtwzSw"])]
 Number = Annotated[int, Field(ge=0, le=2**31 - 1, examples=[0])]
 ReasonText = Annotated[
     str,
@@ -355,6 +356,12 @@ class ReportRequest(_Strict):
         fail_fast=True,
         description="The topics of this report from which the consumer read records with the timestamp type "
         "`CreateTime`. Leave it out if the type is not known.",
+    )
+    topic_ids: dict[Topic, TopicId] = Field(
+        default={},
+        max_length=1_000,
+        description="The ids of the topics to which the progress belongs. A topic that was recreated has another id: "
+        "the outcome is then `unknown`. Leave it out if the ids are not known.",
     )
 
 

@@ -56,6 +56,7 @@ def _report(body: models.ReportRequest) -> Report:
         rejected=tuple((_timestamp(item), Outcome(item.outcome)) for item in body.refusals),
         late_records=body.late_records,
         create_time_topics=tuple(body.create_time_topics),
+        topic_ids=body.topic_ids,
     )
 
 

@@ -8,7 +8,7 @@ its next poll. Each method is atomic, can be called from any thread, and raises 
 answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -94,7 +94,7 @@ class Observations(Protocol):
         """
 
     def observation(self) -> Observation | None:
-        """Return the last observation; None if there is none, or if the store has lost it."""
+        """Return the last observation; None if there is none, or if the store has lost it.
 
-    def partition_observations(self, partitions: Sequence[Partition]) -> Mapping[Partition, PartitionObservation]:
-        """Return the observations of some partitions. A partition without one is absent."""
+        The observations of partitions are in `PartitionClock.observed`.
+        """

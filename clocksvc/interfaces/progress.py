@@ -9,12 +9,13 @@ have taken effect; it is safe to repeat it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.roster import Roster, TopicMetadata
+from clocksvc.interfaces.observations import Observation, PartitionObservation
 
 FORMAT = 2
 """The store's format. A reporter with format N works with a service whose format is N-1, N or N+1."""
@@ -55,6 +56,7 @@ class Report:
             more of them. A late record is older than the last tick.
         create_time_topics: topics of which the consumer has processed records with the timestamp type CreateTime since
             the last report.
+        topic_ids: by topic, the id of the topic to which the progress belongs. Empty if the reporter does not know ids.
     """
 
     group: str
@@ -62,6 +64,7 @@ class Report:
     rejected: tuple[tuple[PartitionTimestamp, Outcome], ...] = ()
     late_records: int = 0
     create_time_topics: tuple[str, ...] = ()
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class PartitionClock:
         raw_ms: the highest raw record timestamp reported; None while unknown.
         reported_ms: store time of the last report; None while unknown.
         rejected: why the newest report was rejected; None if the newest report was accepted.
+        observed: what the observer of committed offsets knows; None without one.
     """
 
     partition: Partition
@@ -106,6 +110,7 @@ class PartitionClock:
     reported_ms: int | None
     excluded: bool = False
     rejected: Outcome | None = None
+    observed: PartitionObservation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ class Snapshot:
         slowest: the partitions with the lowest clocks, unknown ones first, at most 10.
         exclusions, pause: the operator overrides, as the leader wrote them with the roster.
         leader_lacks_clock: True if the leader has announced its clocks, and this clock is not one of them.
+        observation: the last observation of the observer of committed offsets; None without one.
     """
 
     now_ms: int
@@ -156,6 +162,7 @@ class Snapshot:
     exclusions: tuple[Exclusion, ...] = ()
     pause: Pause | None = None
     leader_lacks_clock: bool = False
+    observation: Observation | None = None
 
 
 class ReportSink(Protocol):
@@ -165,10 +172,12 @@ class ReportSink(Protocol):
         """Store the highest timestamp of each partition, and notify the leader when the minimum crosses a boundary.
 
         Only partitions on the roster count; the outcome of other partitions is `foreign_topic` if their topic is not
-        one of the clock's, otherwise `unknown`. A timestamp below zero, in another unit than milliseconds, or too far
-        ahead of the store's own clock, is rejected and not stored. Other partitions in the report are not affected. A
-        report of another group is rejected completely. It is shown only for partitions that the clock's own group has
-        not reported for SILENT_MS. A repeated report changes only counters.
+        one of the clock's, otherwise `unknown`. It is also `unknown` if the topic's id in the report is not the
+        roster's, because the topic was recreated: progress in a former topic must not count for its successor. A
+        timestamp below zero, in another unit than milliseconds, or too far ahead of the store's own clock, is rejected
+        and not stored. Other partitions in the report are not affected. A report of another group is rejected
+        completely. It is shown only for partitions that the clock's own group has not reported for SILENT_MS. A
+        repeated report changes only counters.
 
         Raises:
             StoreMismatch: this reporter can't write the store's format.

@@ -22,6 +22,8 @@ def report_to_wire(report: Report) -> dict[str, Any]:
         body["late_records"] = report.late_records
     if report.create_time_topics:
         body["create_time_topics"] = list(report.create_time_topics)
+    if report.topic_ids:
+        body["topic_ids"] = dict(report.topic_ids)
     return body
 
 

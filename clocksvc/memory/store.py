@@ -16,6 +16,7 @@ from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.errors import ChainBroken, StoreMismatch
 from clocksvc.interfaces.counters import MAX_COUNT, Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import HoldHistory
+from clocksvc.interfaces.observations import Observation, PartitionObservation
 from clocksvc.interfaces.progress import (
     FORMAT,
     LEADER_SEEN_MS,
@@ -76,7 +77,10 @@ class MemoryStore:
 
     def _receive(self, clock: StoredClock, report: Report, parameters: ClockParameters) -> tuple[Outcome, ...]:
         now_ms = self._time.now_ms()
-        outcomes = tuple(clock.receive(reported, parameters, now_ms) for reported in report.timestamps)
+        outcomes = tuple(
+            clock.receive(reported, report.topic_ids.get(reported.partition.topic), parameters, now_ms)
+            for reported in report.timestamps
+        )
         for reported, outcome in report.rejected:
             clock.note_rejection(reported.partition, outcome, parameters, now_ms)
             clock.reports[outcome.value] += 1
@@ -93,6 +97,16 @@ class MemoryStore:
         if not clock.create_time_seen_ms:
             self._access.notify(self._log)
         clock.create_time_seen_ms = now_ms
+
+    # -- the observer of committed offsets ---------------------------------------------------------------------------
+
+    def write_observation(self, observation: Observation, partitions: Mapping[Partition, PartitionObservation]) -> None:
+        with self._answering() as clock:
+            clock.observation, clock.observed = observation, dict(partitions)
+
+    def observation(self) -> Observation | None:
+        with self._answering() as clock:
+            return clock.observation
 
     # -- a leader's writes ------------------------------------------------------------------------------------------
 

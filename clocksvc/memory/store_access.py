@@ -143,6 +143,7 @@ class StoreContent:
             exclusions=clock.exclusions,
             pause=clock.pause,
             leader_lacks_clock=announced is not None and name not in announced[0].digests,
+            observation=clock.observation,
         )
 
     def schedulers_of(self, clock: str) -> StoredSchedulers:

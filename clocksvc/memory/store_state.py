@@ -13,6 +13,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import KeptChange
 from clocksvc.interfaces.leases import ProgressReading
+from clocksvc.interfaces.observations import Observation, PartitionObservation
 from clocksvc.interfaces.progress import SILENT_MS, ClockParameters, ForeignReports, PartitionClock, StoreIdentity
 from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS
 from clocksvc.interfaces.tick_stream import StreamBounds
@@ -39,6 +40,7 @@ class StoredClock:
         dispatchers: the checkpoint of each dispatcher, with the time at which it is dropped.
         finished: finished tasks, with the time at which they are dropped.
         leader_seen_ms: when the leader last began a round.
+        observation, observed: the last observation of committed offsets, and those of partitions.
     """
 
     claimed_by: str | None = None
@@ -78,6 +80,8 @@ class StoredClock:
     finished: dict[str, int] = field(default_factory=dict)
     task_duplicates: int = 0
     leader_seen_ms: int = 0
+    observation: Observation | None = None
+    observed: dict[Partition, PartitionObservation] = field(default_factory=dict)
 
     def read_progress(self, token: str, now_ms: int) -> ProgressReading | None:
         """Return what a leader needs for one round, and mark its requests as read.
@@ -163,13 +167,22 @@ class StoredClock:
             None if raw_ms is None else self.reported.get(partition),
             partition in self.excluded,
             self.rejected.get(partition),
+            self.observed.get(partition),
         )
 
-    def receive(self, reported: PartitionTimestamp, parameters: ClockParameters, now_ms: int) -> Outcome:
-        """Store one reported timestamp if it counts, and return its outcome."""
+    def receive(
+        self, reported: PartitionTimestamp, topic_id: str | None, parameters: ClockParameters, now_ms: int
+    ) -> Outcome:
+        """Store one reported timestamp if it counts, and return its outcome.
+
+        Args:
+            topic_id: the id of the topic to which the timestamp belongs; None if the reporter does not know it.
+        """
         partition, timestamp_ms = reported
         if partition not in self.clocks or not self.has_roster():
             return Outcome.FOREIGN_TOPIC if self._is_foreign(partition, parameters, now_ms) else Outcome.UNKNOWN
+        if topic_id is not None and topic_id != self.topics[partition.topic].id:
+            return Outcome.UNKNOWN
         rejection = rejection_reason(timestamp_ms, now_ms, parameters.max_future_ms)
         if rejection is not None:
             self.rejected[partition] = rejection

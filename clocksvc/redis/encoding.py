@@ -39,6 +39,7 @@ from clocksvc.interfaces.progress import (
 )
 from clocksvc.interfaces.requests import MAX_PENDING_REQUESTS, REQUEST_RETENTION_MS
 from clocksvc.interfaces.tick_stream import StreamBounds
+from clocksvc.redis.observation_encoding import read_observation, read_partition_observation
 from clocksvc.redis.scripts import Argument
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
@@ -56,6 +57,7 @@ def report_arguments(report: Report) -> list[Argument]:
         report.group,
         report.late_records,
         int(bool(report.create_time_topics)),
+        json.dumps(dict(report.topic_ids)) if report.topic_ids else "",
         len(report.timestamps),
     ]
     for (topic, number), timestamp_ms in report.timestamps:
@@ -167,6 +169,7 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
         slowest,
         overrides,
         leader_lacks_clock,
+        observation,
     ) = answer
     exclusions, pause = _read_overrides(overrides)
     return Snapshot(
@@ -184,6 +187,7 @@ def read_snapshot(answer: Sequence[Any]) -> Snapshot:
         exclusions=exclusions,
         pause=pause,
         leader_lacks_clock=bool(leader_lacks_clock),
+        observation=read_observation(observation),
     )
 
 
@@ -196,12 +200,12 @@ def _read_overrides(text: str) -> tuple[tuple[Exclusion, ...], Pause | None]:
 
 def read_partition_clocks(answer: Sequence[str]) -> list[PartitionClock]:
     """Decode the items of partition_lines.lua."""
-    items = (_read_partition_clock(*answer[at : at + 5]) for at in range(0, len(answer), 5))
+    items = (_read_partition_clock(*answer[at : at + 6]) for at in range(0, len(answer), 6))
     return [item for item in items if item is not None]
 
 
 def _read_partition_clock(
-    member: str, score: str, reported: str, rejected: str, excluded: str
+    member: str, score: str, reported: str, rejected: str, excluded: str, observed: str
 ) -> PartitionClock | None:
     try:
         partition = Partition.parse(member)
@@ -214,6 +218,7 @@ def _read_partition_clock(
         None if raw_ms is None else _reported_time(reported),
         bool(excluded),
         _OUTCOMES.get(rejected),
+        read_partition_observation(observed),
     )
 
 

@@ -157,6 +157,23 @@ CLOCK_KEYS = (
         "why each partition's last report was rejected: an outcome",
     ),
     Key(
+        "observation",
+        "string",
+        False,
+        "stays; replaced with each poll",
+        "the observer of committed offsets",
+        "what the observer knows of the clock and of its upstream clocks, JSON",
+    ),
+    Key(
+        "observed",
+        "hash",
+        False,
+        "stays; one field for each partition; replaced with each poll",
+        "the observer of committed offsets",
+        "what the observer knows of each partition: '<committed offset> <end offset> <why it waits>', with - for an "
+        "offset that is not known",
+    ),
+    Key(
         "ticks",
         "stream",
         False,

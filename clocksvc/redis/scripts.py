@@ -120,6 +120,7 @@ WRITE_ROSTER = Script(
     ),
     uses=("clock",),
 )
+WRITE_OBSERVATION = Script("write_observation", ("observation", "observed"))
 PUBLISH_STATUS = Script("publish_status", ("lease",), each=("status", "holds"), uses=("clock",))
 HOLD_HISTORY = Script("hold_history", ("holds", "status"), uses=("clock",))
 PUBLISH = Script(
@@ -142,7 +143,10 @@ WRITE_REQUEST_RESULTS = Script("write_request_results", ("lease", "requests", "r
 SUBMIT_REQUEST = Script("submit_request", ("requests", "results", "notification"), uses=("clock",))
 CANCEL_REQUEST = Script("cancel_request", ("requests",))
 READ_REQUEST_RESULT = Script("read_request_result", ("results",), uses=("clock",))
-_OF_A_SNAPSHOT = ("state", "roster", "excluded", "reported", "rejected", "ticks", "status")
+_OF_A_SNAPSHOT = (
+    *("state", "roster", "excluded", "reported", "rejected", "observed"),
+    *("ticks", "status", "observation"),
+)
 SNAPSHOT = Script(
     "snapshot", ("lease", "replicas", *_OF_A_SNAPSHOT), uses=("clock", "partition_lines", "clock_snapshot")
 )
@@ -154,9 +158,11 @@ READ_CLOCKS = Script(
 )
 READ_TAILS = Script("read_tails", (), each=("ticks", "state"), uses=("clock", "guarded"))
 PARTITIONS = Script(
-    "partitions", ("state", "roster", "excluded", "reported", "rejected"), uses=("clock", "partition_lines")
+    "partitions", ("state", "roster", "excluded", "reported", "rejected", "observed"), uses=("clock", "partition_lines")
 )
-LAGGING_PARTITIONS = Script("lagging_partitions", ("roster", "reported", "rejected"), uses=("clock", "partition_lines"))
+LAGGING_PARTITIONS = Script(
+    "lagging_partitions", ("roster", "reported", "rejected", "observed"), uses=("clock", "partition_lines")
+)
 COUNT_HEARTBEATS = Script("count_heartbeats", ("counters",), uses=("clock",))
 COUNT_TASKS = Script("count_tasks", ("counters", "dispatchers"), uses=("clock",))
 COUNTERS = Script("counters", ("counters", "dispatchers"), uses=("clock", "clock_counters"))
@@ -181,6 +187,7 @@ ALL = (
     REPORT,
     CLAIM,
     WRITE_ROSTER,
+    WRITE_OBSERVATION,
     PUBLISH_STATUS,
     HOLD_HISTORY,
     PUBLISH,

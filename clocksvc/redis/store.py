@@ -17,6 +17,7 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import ChainBroken
 from clocksvc.interfaces.counters import Counters, TaskCounterKey
 from clocksvc.interfaces.hold_history import HoldHistory
+from clocksvc.interfaces.observations import Observation, PartitionObservation
 from clocksvc.interfaces.progress import (
     ClockParameters,
     ForeignReports,
@@ -31,6 +32,7 @@ from clocksvc.redis import encoding as wire
 from clocksvc.redis import scripts
 from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.errors import translated
+from clocksvc.redis.observation_encoding import observation_arguments, read_observation
 from clocksvc.redis.scripts import Argument, Script, Scripts
 from clocksvc.redis_url import parse_redis_url
 
@@ -73,6 +75,15 @@ class RedisStore:
 
     def report(self, report: Report) -> ReportAnswer:
         return wire.read_report_answer(report, self._call(scripts.REPORT, wire.report_arguments(report)))
+
+    # -- the observer of committed offsets ----------------------------------------------------------------------------
+
+    def write_observation(self, observation: Observation, partitions: Mapping[Partition, PartitionObservation]) -> None:
+        self._call(scripts.WRITE_OBSERVATION, observation_arguments(observation, partitions))
+
+    def observation(self) -> Observation | None:
+        with self._redis() as redis:
+            return read_observation(redis.get(self._scripts.key("observation")))
 
     # -- writes of the leader -----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from clocksvc.errors import ChainBroken, LeaseLost, StoreUnavailable
 from clocksvc.interfaces.counters import CounterStore
 from clocksvc.interfaces.hold_history import HoldChange, HoldHistoryStore, StatusUpdate
 from clocksvc.interfaces.leases import Announcement, Leases
+from clocksvc.interfaces.observations import Observation, Observations
 from clocksvc.interfaces.progress import PartitionProgress, Report, ReportSink
 from clocksvc.interfaces.requests import Requests
 from clocksvc.interfaces.store import Store
@@ -68,6 +69,8 @@ WRITES: dict[str, Call] = {
 
 CALLS: dict[str, Call] = WRITES | {
     "report": lambda store, leases: store.report(Report(GROUP, ())),
+    "write_observation": lambda store, leases: store.write_observation(Observation(0), {}),
+    "observation": lambda store, leases: store.observation(),
     "read_lease": lambda store, leases: leases.read_lease(),
     "acquire": lambda store, leases: leases.acquire(TOKEN, REPLICA, LEASE_MS),
     "read_mark": lambda store, leases: leases.read_mark(),
@@ -248,7 +251,7 @@ def test_unreachable_notices_raise_store_unavailable(unreachable: StoreServer) -
 def test_every_method_of_the_interfaces_is_called() -> None:
     """The table above leaves out no method but `close`."""
     named = {call.split()[0] for call in CALLS}
-    parts = (Leases, PartitionProgress, ReportSink, HoldHistoryStore, TickStream, Requests, CounterStore)
+    parts = (Leases, PartitionProgress, ReportSink, Observations, HoldHistoryStore, TickStream, Requests, CounterStore)
 
     assert named == {name for part in parts for name in vars(part) if not name.startswith("_")} - {"close"}
 

@@ -73,6 +73,28 @@ def test_the_slowest_partition_is_in_the_answer_if_max_drift_needs_it(store: Sto
     assert answer(store).lowest_ms is None
 
 
+def test_progress_in_a_former_topic_is_unknown(store: Store, leases: Leases) -> None:
+    """A report that names another topic id than the roster stores nothing, and notifies the leader, which reads the
+    topics again. Other topics of the report count, and so does one whose id the report does not name."""
+    lead(store, leases)
+    ids = {"orders": "id-former", "payments": "id-p"}
+    timestamps = tuple(PartitionTimestamp(partition, BASE) for partition in (ORDERS_0, PAYMENTS_0))
+    leases.wait_for_notification(0)
+
+    outcomes = store.report(Report(GROUP, timestamps, topic_ids=ids)).outcomes
+
+    assert outcomes == (UNKNOWN, ACCEPTED)
+    assert (raw(store, ORDERS_0), line(store, ORDERS_0).rejected, raw(store, PAYMENTS_0)) == (None, None, BASE)
+    assert leases.wait_for_notification(0)
+    assert progress(leases).unknown_seen_ms > 0
+    assert store.report(Report(GROUP, timestamps, topic_ids={"payments": "id-p"})).outcomes == (ACCEPTED, UNCHANGED)
+
+    store.write_roster(TOKEN, Roster({**ROSTER.topics, "orders": TopicMetadata("id-former", 2)}), 2)
+    later = tuple(PartitionTimestamp(partition, BASE + 2 * MINUTE) for partition in (ORDERS_0, PAYMENTS_0))
+
+    assert store.report(Report(GROUP, later, topic_ids=ids)).outcomes == (ACCEPTED, ACCEPTED)
+
+
 def test_timestamp_zero_is_rejected(store: Store, leases: Leases) -> None:
     """Zero is a number that was not set. The partition stays unknown, so the clock holds instead of ticking in 1970."""
     lead(store, leases, SINGLE)

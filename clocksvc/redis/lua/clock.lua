@@ -25,7 +25,7 @@ end
 -- commands that write hashes, and none that writes a string.
 local PARAMETERS = {
   'format', 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms', 'max_drift_ms', 'roster_group',
-  'recreated', 'base_ms'}
+  'recreated', 'base_ms', 'roster'}
 
 local function named(values)
   local parameters = {}

@@ -10,11 +10,13 @@ local function leader_and_digests(lease_key, replicas_key)
 end
 
 -- Returns {now ms, last tick ms, leader, leader status, started_ms, required, unknown, excluded, rejected, parameters,
--- slowest, operator overrides, 1 if the leader has announced other clocks only}, with '' for missing values.
+-- slowest, operator overrides, 1 if the leader has announced other clocks only, observation}, with '' for missing
+-- values.
 -- parameters: {group, topics, interval_ms, out_of_orderness_ms, max_future_ms, max_drift_ms}, or {}.
 -- slowest: see partition_lines.lua, at most `most` partitions.
 local function clock_snapshot(
-  now_ms, leader, digests, clock, most, state_key, roster, excluded, reported, rejected, ticks, status)
+  now_ms, leader, digests, clock, most, state_key, roster, excluded, reported, rejected, observed, ticks, status,
+  observation)
   local state = redis.call(
     'HMGET', state_key, 'group', 'topics', 'interval_ms', 'out_of_orderness_ms', 'max_future_ms', 'max_drift_ms',
     'started_ms', 'overrides')
@@ -29,8 +31,9 @@ local function clock_snapshot(
     redis.call('ZCARD', excluded),
     call('HLEN', rejected),
     state[1] and {state[1], state[2], state[3], state[4], state[5], state[6]} or {},
-    lines_with_scores(redis.call('ZRANGE', roster, 0, most - 1, 'WITHSCORES'), reported, rejected),
+    lines_with_scores(redis.call('ZRANGE', roster, 0, most - 1, 'WITHSCORES'), reported, rejected, observed),
     state[8] or '',
     digests and not digests[clock] and 1 or '',
+    redis.call('GET', observation) or '',
   }
 end

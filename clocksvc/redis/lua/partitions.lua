@@ -4,9 +4,10 @@
 -- KEYS[3] excluded (zset)    excluded partitions
 -- KEYS[4] reported (hash)    when each was last reported, ms
 -- KEYS[5] rejected (hash)    why the last report of each was rejected
+-- KEYS[6] observed (hash)    what the observer of committed offsets knows of each
 -- ARGV[1] topic and [2] number of the last partition on the page before, '' and -1 for the first page
 -- ARGV[3] the maximum number of partitions, [4] return only this topic, '' for all topics
--- Returns five items for each partition: see partition_lines.lua.
+-- Returns six items for each partition: see partition_lines.lua.
 
 -- Returns true if `one` is before `other`. Compares bytes, because Lua's < would use the server's locale.
 local function before(one, other)
@@ -50,4 +51,4 @@ for from = 1, #members, 1000 do
     scores[i] = spared[i - from + 1] or required[i - from + 1]
   end
 end
-return lines(members, scores, excluded, KEYS[4], KEYS[5])
+return lines(members, scores, excluded, KEYS[4], KEYS[5], KEYS[6])

@@ -11,8 +11,8 @@
 -- KEYS[9] signals (hash)        leader_seen_ms; boundary_crossed_at_ms, unknown_seen_ms, create_time_seen_ms,
 --                               foreign_topic and foreign_group are written
 -- ARGV[1] the reporter's format, [2] its group, [3] number of late records, [4] 1 if it processed records with
--- CreateTime, else 0, [5] number of timestamps
--- ARGV[6…] timestamps: member, raw ms; after them the reporter's own rejections: member, outcome
+-- CreateTime, else 0, [5] topic ids as JSON, or '', [6] number of timestamps
+-- ARGV[7…] timestamps: member, raw ms; after them the reporter's own rejections: member, outcome
 -- Returns {outcomes joined by spaces, group, topics, interval_ms, out_of_orderness_ms, max_future_ms, max_drift_ms, last
 -- tick's ms, the lowest raw timestamp of the roster}, with '' for missing values. The lowest timestamp is returned only if
 -- the clock has max_drift_ms, and a leader that has begun a round within LEADER_SEEN_MS. If no leader has written the
@@ -45,6 +45,17 @@ local has_rejected = redis.call('EXISTS', KEYS[5]) == 1
 local recreated = clock.recreated and cjson.decode(clock.recreated)
 local outcomes, counts = {}, {}
 local clock_topics, foreign_topic
+local reported_ids = ARGV[5] ~= '' and cjson.decode(ARGV[5])
+local roster_ids = {}
+for _, shape in ipairs(reported_ids and clock.roster and cjson.decode(clock.roster) or {}) do
+  roster_ids[shape[1]] = shape[2]
+end
+
+-- Returns true if a member's topic has another id in the report than on the roster: one of both is a former topic.
+local function of_another_id(member)
+  local topic = reported_ids and string.match(member, '^(.*):')
+  return topic and reported_ids[topic] and reported_ids[topic] ~= roster_ids[topic]
+end
 
 -- Returns true if a timestamp is from a consumer that does not know yet that its topic was recreated. To be called only
 -- for unknown partitions.
@@ -76,6 +87,8 @@ local function outcome_of(member, known, timestamp)
     return 'foreign_group'
   elseif not known then
     return of_foreign_topic(member) and 'foreign_topic' or 'unknown'
+  elseif of_another_id(member) then
+    return 'unknown'
   elseif timestamp < 0 then
     return 'no_timestamp'
   elseif timestamp < SECONDS_BELOW_MS or timestamp >= MICROSECONDS_FROM_MS then
@@ -144,7 +157,7 @@ local function receive(from, upto)
       rejections[member] = false
       reported[#reported + 1] = member
       reported[#reported + 1] = now_ms
-    elseif known and (not foreign or is_silent(own[at])) then
+    elseif known and outcome ~= 'unknown' and (not foreign or is_silent(own[at])) then
       rejections[member] = outcome
     end
     if outcome == 'accepted' then
@@ -182,8 +195,8 @@ local function receive_rejections(from, upto)
   note_rejections(rejections)
 end
 
-local readings_end = 5 + 2 * ARGV[5]
-for from = 6, readings_end, 2 * CHUNK do
+local readings_end = 6 + 2 * ARGV[6]
+for from = 7, readings_end, 2 * CHUNK do
   receive(from, math.min(from + 2 * CHUNK - 1, readings_end))
 end
 local late = 0
@@ -206,7 +219,7 @@ end
 if late > 0 then
   add_to('late_records', late)
 end
-if foreign and #ARGV > 5 then
+if foreign and #ARGV > 6 then
   -- The reporter may itself have rejected all timestamps, for example because also their topic is another one.
   redis.call('HSET', KEYS[9], 'foreign_group', now_ms .. ' ' .. printable(ARGV[2]))
 end

@@ -66,9 +66,11 @@ def unknown_left_out() -> Patched:
 )
 def roster_of_those_who_report() -> Patched:
 
-    def receive(state: StoredClock, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
+    def receive(
+        state: StoredClock, reading: PartitionTimestamp, topic_id: str | None, bounds: ClockParameters, now_ms: int
+    ) -> Outcome:
         state.clocks.setdefault(reading.partition, None)
-        return _receive(state, reading, bounds, now_ms)
+        return _receive(state, reading, topic_id, bounds, now_ms)
 
     def only_reported(state: StoredClock, token: str, roster: Roster, generation: int) -> None:
         _replace_roster(state, token, roster, generation)
@@ -88,8 +90,10 @@ def roster_of_those_who_report() -> Patched:
     directed="interfaces/test_store_reports.py::test_each_partition_keeps_its_maximum",
 )
 def zadd_without_gt() -> Patched:
-    def receive(state: StoredClock, reading: PartitionTimestamp, bounds: ClockParameters, now_ms: int) -> Outcome:
-        outcome = _receive(state, reading, bounds, now_ms)
+    def receive(
+        state: StoredClock, reading: PartitionTimestamp, topic_id: str | None, bounds: ClockParameters, now_ms: int
+    ) -> Outcome:
+        outcome = _receive(state, reading, topic_id, bounds, now_ms)
         if outcome is Outcome.UNCHANGED and state.clocks[reading.partition] is not None:
             state.clocks[reading.partition] = reading.timestamp_ms
         return outcome
@@ -107,7 +111,9 @@ def far_ahead_accepted_by_the_store() -> Patched:
     return patch.object(
         StoredClock,
         "receive",
-        lambda state, reading, bounds, now_ms: _receive(state, reading, replace(bounds, max_future_ms=2**50), now_ms),
+        lambda state, reading, topic_id, bounds, now_ms: _receive(
+            state, reading, topic_id, replace(bounds, max_future_ms=2**50), now_ms
+        ),
     )
 
 

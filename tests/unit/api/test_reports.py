@@ -131,9 +131,9 @@ def test_refusals_and_late_records_are_counted(clock_fixture: ClockFixture, clie
     assert clock_fixture.store.partitions(None, 2)[1].rejected == "too_far_ahead"
 
 
-def test_topics_with_create_time_reach_the_store(clock_fixture: ClockFixture, client: TestClient) -> None:
-    """The reporter's statement is part of the report, in JSON and back."""
-    sent = Report(GROUP, (), create_time_topics=(TOPIC, "more"))
+def test_topics_with_create_time_and_ids_reach_the_store(clock_fixture: ClockFixture, client: TestClient) -> None:
+    """The reporter's statements are part of the report, in JSON and back."""
+    sent = Report(GROUP, (), create_time_topics=(TOPIC, "more"), topic_ids={TOPIC: "id-1"})
     with patch.object(clock_fixture.store, "report", wraps=clock_fixture.store.report) as report:
         assert client.post(URL, json=report_to_wire(sent)).status_code == 200
         assert client.post(URL, json={"group": GROUP, "reports": []}).status_code == 200
@@ -186,6 +186,8 @@ def test_the_clock_in_the_answer_is_never_below_what_was_shown(clock_fixture: Cl
         ({"group": GROUP, "reports": [], "create_time_topics": TOPIC}, "create_time_topics"),
         ({"group": GROUP, "reports": [], "create_time_topics": [""]}, "create_time_topics.0"),
         ({"group": GROUP, "reports": [], "create_time_topics": [TOPIC] * 1_001}, "create_time_topics"),
+        ({"group": GROUP, "reports": [], "topic_ids": {TOPIC: ""}}, f"topic_ids.{TOPIC}"),
+        ({"group": GROUP, "reports": [], "topic_ids": {f"t{number}": "i" for number in range(1_001)}}, "topic_ids"),
         ([], "body"),
     ],
 )
