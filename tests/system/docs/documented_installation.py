@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -46,7 +46,13 @@ def filled_in(typed: str) -> str:
 
 
 class DocumentedInstallation:
-    """A folder and its processes. `names` replaces the documents' names and addresses."""
+    """A folder and its processes. `names` replaces the documents' names and addresses.
+
+    Args:
+        clocks: the names of the clocks in the documents' configurations.
+        topics: topics of the documents, which get names of this installation.
+        environ: added to the environment of all commands.
+    """
 
     def __init__(
         self,
@@ -55,6 +61,8 @@ class DocumentedInstallation:
         redis_url: str,
         prefix: str,
         environ: Mapping[str, str] = MappingProxyType({}),
+        clocks: Sequence[str] = ("checkins",),
+        topics: Sequence[str] = ("ingest-checkins",),
     ) -> None:
         self.folder, self.prefix = folder, prefix
         self.port = free_ports(1)[0]
@@ -64,8 +72,8 @@ class DocumentedInstallation:
             "localhost:6379": redis_url.removeprefix("redis://").removesuffix("/0"),
             "localhost:8080": f"localhost:{self.port}",
             "127.0.0.1:8080": f"127.0.0.1:{self.port}",
-            "ingest-checkins": f"{prefix}-ingest-checkins",
             "/path/to/this/clone": str(ROOT),
+            **{topic: f"{prefix}-{topic}" for topic in topics},
         }
         self._bin = folder / "bin"
         self._make_tools()
@@ -75,8 +83,9 @@ class DocumentedInstallation:
             "PYTHONUNBUFFERED": "1",
             "CLOCKSVC_URL": self.url,
             "CLOCKSVC_API__PORT": str(self.port),
-            "CLOCKSVC_CLOCKS__CHECKINS__INTERVAL": "1s",
-            "CLOCKSVC_CLOCKS__CHECKINS__MAX_PAST": "3650d",  # the documents' dates are in the past
+            **{f"CLOCKSVC_CLOCKS__{clock.upper()}__INTERVAL": "1s" for clock in clocks},
+            # the documents' dates are in the past
+            **{f"CLOCKSVC_CLOCKS__{clock.upper()}__MAX_PAST": "3650d" for clock in clocks},
             "CLOCKSVC_TICK_LOG__TOPIC": f"{prefix}-ticks",
             **environ,
         }
@@ -86,7 +95,7 @@ class DocumentedInstallation:
         """A document's text with the names of this installation."""
         text = filled_in(text)
         for name, own in self.names.items():
-            text = text.replace(name, own)
+            text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", own, text)
         return TIMES.sub(PAST, text)
 
     def write(self, name: str, text: str) -> None:
@@ -108,7 +117,7 @@ class DocumentedInstallation:
         elif RUNS_ON.fullmatch(typed):
             self.start(typed)
             if typed == "clocksvc serve":
-                eventually(self._ready, within=TIMEOUT_S, what=f"the service to be ready: {self.output(typed)}")
+                self.until_ready()
         else:
             done = self.run(typed)
             assert done.returncode == 0, f"{typed}\n{done.stdout}{done.stderr}"
@@ -152,15 +161,19 @@ class DocumentedInstallation:
         """Kill all processes."""
         kill_all(self._running)
 
-    def time_s(self) -> int:
-        """The clock's time in epoch seconds; 0 before its first tick."""
-        state = http_client.get(f"{self.url}/v1/clocks/checkins", timeout=10).json()
+    def time_s(self, clock: str = "checkins") -> int:
+        """A clock's time in epoch seconds; 0 before its first tick."""
+        state = http_client.get(f"{self.url}/v1/clocks/{clock}", timeout=10).json()
         return int(state["timestamp_seconds"] or 0)
 
-    def until_ticking(self) -> None:
+    def until_ticking(self, clock: str = "checkins") -> None:
         """Wait for two more ticks."""
-        began = self.time_s()
-        eventually(lambda: self.time_s() >= began + 2, within=TIMEOUT_S, what="the clock to move")
+        began = self.time_s(clock)
+        eventually(lambda: self.time_s(clock) >= began + 2, within=TIMEOUT_S, what=f"{clock} to move")
+
+    def until_ready(self) -> None:
+        """Wait until `clocksvc serve`, which was started, is ready."""
+        eventually(self._ready, within=TIMEOUT_S, what="the service to be ready")
 
     def _ready(self) -> bool:
         return http_client.get(f"{self.url}/readyz", timeout=2).status_code == 200
@@ -172,11 +185,14 @@ class DocumentedInstallation:
         """Programs of Kafka and Redis, and the nightly job of the documents."""
         self._bin.mkdir()
         for name in PROGRAMS:
-            self._script(
-                self._bin / name,
-                f"PYTHONPATH='{ROOT}' exec '{sys.executable}' -m tests.system.docs.tools {name} \"$@\"",
+            self.write_program(
+                name, f"PYTHONPATH='{ROOT}' exec '{sys.executable}' -m tests.system.docs.tools {name} \"$@\""
             )
         self._script(self.folder / "nightly-job", "echo the job runs")
+
+    def write_program(self, name: str, line: str) -> None:
+        """Write a program that the commands find on PATH. It replaces an earlier one."""
+        self._script(self._bin / name, line)
 
     @staticmethod
     def _script(path: Path, line: str) -> None:

@@ -78,6 +78,9 @@ MOVING = Elsewhere("tests/system/docs/test_moving_over.py::test_moved_over_witho
 OUTBOX = Elsewhere("tests/system/outbox/test_kills.py::test_the_topic_equals_the_table")
 SCHEDULE_ROUTES = Elsewhere("tests/unit/api/test_openapi_running.py::test_the_commands_of_the_document")
 SCHEDULER = Elsewhere("tests/unit/cli/test_scheduler.py::test_a_schedule_is_due_at_a_tick")
+OBSERVED = Elsewhere("tests/system/docs/test_observed_groups.py::test_a_group_that_belongs_to_others_gets_a_clock")
+WORK_DONE = Elsewhere("tests/system/docs/test_observed_groups.py::test_a_tick_says_that_all_work_is_done")
+PIPELINE = Elsewhere("tests/system/docs/test_observed_groups.py::test_a_tick_says_that_all_is_in_the_warehouse")
 SKIPPED = Elsewhere("tests/unit/cli/test_init_and_heartbeat.py::test_the_way_out_of_a_wrong_beginning")
 COMPARED = Elsewhere("tests/system/docs/test_moving_over.py::test_compared_tick_by_tick")
 DUE = Elsewhere("tests/system/docs/test_commands.py::test_workers_get_what_is_due")
@@ -122,6 +125,14 @@ RULES: list[tuple[str, str, Handling]] = [
         OUTBOX,
     ),
     (r"docs/outbox\.md", r"clocksvc outbox", NAMED),
+    (r".*", r"clocksvc clocks --from-groups", NAMED),
+    (
+        r"docs/committed-offsets\.md",
+        r"(kafka-\S+ --bootstrap-server|echo|export|clocksvc (check|serve|status|wait|clocks)).*",
+        OBSERVED,
+    ),
+    (r"docs/schedules\.md", r"clocksvc wait checks-done .*", WORK_DONE),
+    (r"docs/pipelines\.md", r"(python|clocksvc (serve|status|wait) ?).*", PIPELINE),
     (r"docs/schedules\.md", r"python worker\.py", DUE),
     (r"docs/schedules\.md", r"python own\.py", OWN),
     (r"examples/crontab/README\.md", r"python worker\.py .*", CRONTAB),

