@@ -32,6 +32,15 @@ _TRANSACTION_MARGIN_S = 4.0
 _BATCH_BYTES = 64 * 1024
 """A larger record is alone in its batch, so that brokers that reject it do not reject others with it."""
 
+_SHORTEST_CALL_S = 0.25
+"""The shortest time for one call of librdkafka's transactional functions.
+
+Each call begins with a question to librdkafka's own thread. If the call's time ends before the answer, librdkafka takes
+the function for finished, although its request may still be on its way since an earlier call. It then takes the answer
+to a commit for the answer to an abort, and ends the process with a failed assertion; or it takes a late answer for the
+result of the next function.
+"""
+
 _REJECTED = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_MSG_SIZE,
@@ -126,9 +135,9 @@ class Writer:
         """
         self._connect(deadline)
         failure = None
-        for slice_s in deadline:
+        for call_s in self._calls(deadline):
             try:
-                self._producer.init_transactions(slice_s)
+                self._producer.init_transactions(call_s)
                 self.usable = True
                 return
             except KafkaException as raised:
@@ -333,9 +342,9 @@ class Writer:
 
     def _commit(self, deadline: SlicedDeadline) -> None:
         failure = None
-        for slice_s in deadline:
+        for call_s in self._calls(deadline):
             try:
-                self._producer.commit_transaction(slice_s)
+                self._producer.commit_transaction(call_s)
                 return
             except KafkaException as raised:
                 is_retry, failure = failure is not None, raised
@@ -353,9 +362,9 @@ class Writer:
 
     def _abort(self, deadline: SlicedDeadline) -> bool:
         """Abort the transaction. Returns True if the brokers confirmed it."""
-        for slice_s in deadline:
+        for call_s in self._calls(deadline):
             try:
-                self._producer.abort_transaction(slice_s)
+                self._producer.abort_transaction(call_s)
                 return True
             except KafkaException as raised:
                 if is_fenced(raised):
@@ -363,6 +372,21 @@ class Writer:
                 if not error_of(raised).retriable():
                     break
         return False
+
+    def _calls(self, deadline: SlicedDeadline) -> Iterator[float]:
+        """Iterate over the calls of one transactional function, each with the time that it may block.
+
+        The first call begins at once, and may end _SHORTEST_CALL_S late. The following ones continue it. They begin
+        only if enough of the slice is left.
+        """
+        is_first = True
+        for slice_s in deadline:
+            if is_first or slice_s >= _SHORTEST_CALL_S:
+                is_first = False
+                yield max(slice_s, _SHORTEST_CALL_S)
+            else:
+                with suppress(KafkaException):
+                    self._producer.poll(slice_s)
 
     def _reason(self, undelivered: KafkaError) -> str:
         # If records were purged, the transaction failed before they were sent. Only the client's log has the reason.

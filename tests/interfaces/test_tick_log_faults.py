@@ -1,12 +1,14 @@
 """The behaviour of all tick logs while their brokers fail."""
 
 import gc
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from clocksvc.clock.logs import LOGS
 from clocksvc.errors import Fenced, LeaseLost, OffsetGap, OutcomeUnknown, TickLogUnavailable
 from clocksvc.interfaces.tick_log import KeepAlive, LogBounds, TickLog
 from clocksvc.interfaces.time import SystemTime
@@ -24,6 +26,7 @@ from tests.interfaces.tick_log_implementations import (
     entries,
     writer,
 )
+from tests.process import module
 
 keep_alive = KeepAliveCounter()
 
@@ -162,6 +165,24 @@ def test_an_interrupted_commit_is_aborted_by_the_next_fence(implementation: Faul
 
     assert other.bounds(keep_alive) == LogBounds(0, 2)
     assert entries(other) == []
+
+
+@pytest.mark.servers
+def test_a_commit_near_the_end_of_a_slice_does_not_end_the_process(faulty_kafka: FaultyKafka) -> None:
+    """librdkafka ends the process if a call that continues a commit has no time to begin."""
+    implementation = FaultyKafkaTickLog(faulty_kafka)
+    implementation.make(LOGS, "compact")
+    faulty_kafka.proxy.slow_down(0.001)
+    done = subprocess.run(
+        module("tests.interfaces.commits_in_many_calls", faulty_kafka.bootstrap, implementation.topic, "50"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    faulty_kafka.proxy.heal()
+
+    assert done.returncode == 0, done.stderr
+    assert minutes(implementation.seen()) == list(range(1, 51))
 
 
 def test_reading_continues_after_an_outage(implementation: FaultyTickLogImplementation) -> None:
