@@ -2,8 +2,10 @@
 
 import re
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import Any, NamedTuple, Self, TypeVar
 
 from confluent_kafka import KafkaException
@@ -144,6 +146,25 @@ class Admin:
         if raised is None or error_of(raised).code() in NO_ANSWER:
             raise self._no_answer() from raised
         raise self._unavailable(f"Kafka does not describe the cluster: {describe_error(raised)}") from raised
+
+    def group_state(self, group: str, timeout_s: float) -> str | None:
+        """Return Kafka's name of a group's state; None if no broker lists the group. Blocks for `timeout_s` at most.
+
+        Finds groups of all kinds. A group that exists but is no consumer group has the state `Dead`.
+
+        Raises:
+            An error of class `unavailable` if a broker does not answer.
+        """
+        # The method is deprecated, but the one that replaces it finds consumer groups only.
+        with translate_errors(self._unavailable, f"Kafka does not list group {group!r}"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = self._client.list_groups(group, timeout=timeout_s)
+        return next((str(one.state) for one in found), None)
+
+    def refresh_metadata(self, topic: str, timeout_s: float) -> None:
+        """Ask for the partitions and leaders of a topic, for the next requests of this client. Never raises."""
+        with suppress(KafkaException):
+            self._client.list_topics(topic, timeout=timeout_s)
 
     def pause(self, seconds: float) -> None:
         """Wait before the next attempt."""

@@ -9,16 +9,21 @@ from confluent_kafka import Uuid
 
 from clocksvc.clock.partition import Partition
 from clocksvc.errors import MetadataUnavailable
+from clocksvc.interfaces.committed_offsets import FoundRecord, GroupOffsets, PartitionEnds, ReadRequest, ReadResult
 from clocksvc.interfaces.topics import TimestampType
+from clocksvc.kafka import committed_offsets
+from clocksvc.kafka.committed_offsets import KafkaCommittedOffsets
 from clocksvc.kafka.topics import KafkaTopics, topic_id
 from clocksvc.memory.topics import TopicRecord
 from tests.faulty.topics import FaultyTopics
+from tests.interfaces.committed_offsets_implementations import KafkaOffsetsImplementation, group_name
 from tests.interfaces.faulty_kafka import FaultyKafka
 from tests.interfaces.topics_implementations import (
     KafkaTopicsImplementation,
     MemoryTopicsImplementation,
     TopicsImplementation,
 )
+from tests.waiting import eventually
 
 T_MS = 1_795_334_400_123
 BEAT = (("clocksvc-heartbeat", b"1"),)
@@ -246,6 +251,71 @@ def test_a_topic_without_permission_is_a_failure(faulty_kafka: FaultyKafka) -> N
     assert (reading.cluster_id, dict(reading.topics)) == (implementation.cluster_id(), {})
     assert reading.failures[name].endswith(f"authorization failed: the Kafka user lacks Describe on topic {name}")
     assert "uthori" in (outcomes[Partition(name, 0)] or "")
+
+
+# Committed offsets with the same Kafka: their other tests are in test_committed_offsets.py
+
+
+@pytest.mark.servers
+def test_a_missing_permission_for_offsets_is_named(faulty_kafka: FaultyKafka) -> None:
+    """A group's is its problem, and a topic's that of the topic. Others are not affected."""
+    cluster = KafkaOffsetsImplementation(faulty_kafka.bootstrap)
+    topic, group = cluster.create(1), group_name()
+    partition = Partition(topic, 0)
+    cluster.append(partition, T_MS)
+    cluster.commit(group, partition, 1)
+    stranger = KafkaCommittedOffsets(faulty_kafka.stranger)
+    committed = stranger.committed({group: [partition]})[group]
+
+    assert committed.offsets == {}
+    assert committed.problem.endswith(f"the Kafka user lacks Describe on group {group}")
+    assert (stranger.topic_ids([topic]), stranger.ends([partition])) == ({}, {})
+    assert stranger.problem(topic).endswith(f"the Kafka user lacks Describe on topic {topic}")
+    cluster.allow("stranger", "DESCRIBE", topic)
+    eventually(lambda: stranger.topic_ids([topic]) and stranger.ends([partition]), what="the permission")
+    assert stranger.problem(topic) == ""
+    assert stranger.read([ReadRequest(partition, 0, 1)]) == {}
+    assert stranger.problem(topic).endswith(f"the Kafka user lacks Read on topic {topic}")
+    stranger.close()
+    cluster.free()
+
+
+@pytest.mark.servers
+def test_without_an_answer_offsets_are_absent(faulty_kafka: FaultyKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the timeout, and known again once the broker answers."""
+    for name in ("REQUEST_TIMEOUT_S", "READ_TIMEOUT_S"):
+        monkeypatch.setattr(committed_offsets, name, 0.5)
+    cluster = KafkaOffsetsImplementation(faulty_kafka.bootstrap)
+    topic, group = cluster.create(1), group_name()
+    partition, offsets = Partition(topic, 0), cluster.offsets
+    cluster.append(partition, T_MS)
+    cluster.commit(group, partition, 1)
+    request = ReadRequest(partition, 0, 1)
+
+    def ask() -> list[object]:
+        asked = [offsets.ends([partition]), offsets.committed({group: [partition]}), offsets.offsets_at({partition: 0})]
+        return [*asked, offsets.read([request])]
+
+    known = ask()
+    faulty_kafka.proxy.stall()
+    begun = time.monotonic()
+    absent = ask()
+    took = time.monotonic() - begun
+    why = offsets.problem(topic)
+    faulty_kafka.proxy.heal()
+
+    assert known == [
+        {partition: PartitionEnds(0, 1, 0)},
+        {group: GroupOffsets({partition: 1})},
+        {partition: 0},
+        {request: ReadResult(FoundRecord(0, T_MS), FoundRecord(0, T_MS), 1)},
+    ]
+    assert absent == [{}, {}, {}, {}]
+    assert took < 4 * 0.7
+    assert "no answer" in why
+    assert ask() == known
+    assert offsets.problem(topic) == ""
+    cluster.free()
 
 
 @pytest.mark.core
