@@ -135,12 +135,13 @@ def a_pipeline(made: DocumentedInstallation) -> None:
     assert waited.returncode == 0, waited.stdout + waited.stderr
     assert waited.stdout.splitlines()[-1] == "('3 apples with VAT',)"
 
-    made.end("python enricher.py", signal.SIGKILL)
+    made.end("python enricher.py", signal.SIGINT)
     assert made.run(command(PIPELINE, "python -c")).returncode == 0
     status = command(PIPELINE, "clocksvc status warehouse")
     eventually(lambda: "upstream_behind" in made.run(status).stdout, within=TIMEOUT_S, what="the hold of warehouse")
     assert re.search(rf"{made.named('shop-orders')}:[0-3]", made.run(status).stdout), made.run(status).stdout
-    made.start("python enricher.py")
+    made.write("transactional_enricher.py", file(PIPELINE, "transactional_enricher.py"))
+    made.start("python transactional_enricher.py")
     made.until_ticking("warehouse")
     with closing(sqlite3.connect(made.folder / "warehouse.sqlite")) as database:
         assert database.execute("SELECT count(*) FROM orders").fetchone()[0] >= 2
