@@ -37,6 +37,8 @@ _MARGIN_S = 0.5
 _REFRESH_EVERY_S = 2.0
 _REFRESH_TIMEOUT_S = 0.5
 _REFRESHED_AT_ONCE = 5
+_ANY_TOPIC = "clocksvc"
+"""So that brokers do not describe all topics. It need not exist."""
 _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _GROUP_REFUSED = frozenset({KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.INVALID_GROUP_ID})
@@ -244,9 +246,11 @@ class KafkaCommittedOffsets:
 
     def _ask(self, request: Callable[[AdminClient], Mapping[K, "Future[Any]"]]) -> dict[K, "Future[Any]"]:
         """Send requests, and return the finished futures; none if Kafka does not answer at all."""
-        if self._admin is None:
-            self._admin = Admin(self._settings, MetadataUnavailable)
         try:
+            if self._admin is None:
+                self._admin = Admin(self._settings, MetadataUnavailable)
+                # Until a client is connected, librdkafka can keep a request for offsets until its timeout.
+                self._admin.cluster(_ANY_TOPIC, SlicedDeadline(self._time, REQUEST_TIMEOUT_S))
             return self._admin.ask(request, SlicedDeadline(self._time, REQUEST_TIMEOUT_S + _MARGIN_S))
         except MetadataUnavailable:
             self._forget_admin()
