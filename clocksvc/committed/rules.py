@@ -8,20 +8,22 @@ Two rules prove that a group has processed everything before a boundary T:
   be appended. For a clock of its own this is the case when all clocks concerned have passed T plus
   `max_out_of_orderness` plus `drain_delay`; for a clock after other clocks when these have emitted tick T.
 
-One poll asks in this order, and each step needs it: the end of each partition (its leader is alive), the committed
-offset, the end once more. So the committed offset is older than the end, and an offset above it belongs to another
-topic.
+One poll asks for the committed offset first, and for the end of the partition after it. So the committed offset is
+older than the end, and an offset above it belongs to other records.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from clocksvc.clock import boundary
-from clocksvc.clock.partition import SECONDS_BELOW_MS
+from clocksvc.clock.partition import rejection_reason
+from clocksvc.committed.commits import Commits
+from clocksvc.committed.leadership import End
+from clocksvc.interfaces.committed_offsets import FoundRecord
 
-ANSWERED_WITHIN_S = 5.0
-"""A partition's leader must have answered within this time before the question about its end. A broker that was
-suspended for longer may have been deposed, and its end can be out of date."""
+LOOK_AGAIN_S = 60.0
+"""How long a record that was found above the committed offset is taken to be there. It can be compacted."""
+_MAX_TARGETS = 16
 
 
 class Obstacle(StrEnum):
@@ -40,31 +42,11 @@ class Obstacle(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
-    """One answer of a partition's leader about its offsets.
-
-    Attributes:
-        asked_at, answered_at: monotonic times before the question and after the answer, in seconds.
-        known_ms: a wall time at or before which all clocks concerned were, after the answer: the latest of them. The
-            epoch was the leader's at this time.
-        low, high: the low watermark, and the high watermark, which includes records of open transactions.
-        epoch: the leader's epoch.
-    """
-
-    asked_at: float
-    answered_at: float
-    known_ms: int
-    low: int
-    high: int
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
 class Look:
-    """The result of reading committed records from a committed offset.
+    """The result of reading committed records from an offset.
 
     Attributes:
-        start: the committed offset.
+        start: the offset.
         reached: the offset before which there is no visible record, from `start` on.
         found: True if there is a visible record at `reached`. If not, the read ended there: at the end of the
             partition, or at the last stable offset while a transaction is open.
@@ -76,16 +58,8 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class VisibleRecord:
-    """The last visible record below an offset: no marker, and not aborted."""
-
-    below: int
-    timestamp_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Target:
-    """An end that the committed offset must reach to pass a boundary."""
+    """An end that the group must reach to pass a boundary."""
 
     boundary_ms: int
     end: int
@@ -97,182 +71,202 @@ class PartitionProgress:
     Attributes:
         raw_ms: the raw timestamp to report: that of a record, or a passed boundary plus `max_out_of_orderness`. It
             never decreases. None while the partition is unknown.
+        commits: what the group has committed.
+        end: the newest end of the partition; None if it is not known.
         obstacle: why the partition has not passed the newest boundary that it could have passed; None if it has.
 
     Args:
+        out_of_orderness_ms: 0 for a clock after other clocks.
         max_future_ms: how far a record's timestamp may be ahead.
+        commits: those of the former topic, or commits in doubt; None for new ones.
     """
 
-    def __init__(self, out_of_orderness_ms: int, max_future_ms: int) -> None:
+    def __init__(self, out_of_orderness_ms: int, max_future_ms: int, commits: Commits | None = None) -> None:
         self.raw_ms: int | None = None
-        self.obstacle: Obstacle | None = Obstacle.NOT_OBSERVED
+        self.commits = commits or Commits()
+        self.end: End | None = None
         self._out_of_orderness_ms, self._max_future_ms = out_of_orderness_ms, max_future_ms
-        self._distrust: Obstacle | None = None
-        self._first_trusted_offset: int | None = None
-        self._committed: int | None = None
-        self._moved = False
-        self._ends: Ends | None = None
-        self._epoch_known_ms = 0
-        self._passed_ms = -1
-        self._oldest: _Target | None = None
-        self._newest: _Target | None = None
-        self._looked: tuple[int, int] | None = None
+        self.obstacle: Obstacle | None = Obstacle.NOT_OBSERVED
+        self._doubt = Obstacle.RECREATED
+        self._boundary_ms: int | None = None
+        self._targets: list[_Target] = []
+        self._clear_from = self._clear_to = 0
+        self._found_at: int | None = None
+        self._look_again_at = 0.0
+        self._open_transaction = False
         self._searched_below: int | None = None
+        self._rejected_offset = -1
+        self._above_in_epoch: int | None = None
+        self._rejected: Obstacle | None = None
 
-    @property
-    def committed(self) -> int | None:
-        """The committed offset that counts; None if there is none, or if it may belong to another topic."""
-        return self._committed if self._distrust is None else None
+    def recreated(self, at_s: float) -> "PartitionProgress":
+        """Return the progress in the partition of a topic that has the same name and another id.
 
-    def recreate(self) -> None:
-        """Note that the topic has another id: what was committed until now belongs to the former topic."""
-        self.__init__(self._out_of_orderness_ms, self._max_future_ms)  # type: ignore[misc]
-        self._doubt(Obstacle.RECREATED)
-
-    def note_alive(self, ends: Ends) -> None:
-        """Note an answer of the partition's leader. Its end proves nothing: it was read before the committed offset."""
-        if self._ends is None or self._ends.epoch != ends.epoch:
-            self._epoch_known_ms = ends.known_ms
-        self._ends = ends
+        Args:
+            at_s: monotonic time in seconds.
+        """
+        self.commits.doubt(at_s)
+        return PartitionProgress(self._out_of_orderness_ms, self._max_future_ms, self.commits)
 
     def note_no_answer(self) -> None:
         """Note that the partition's leader, or the group's coordinator, did not answer."""
-        self.obstacle = Obstacle.NO_ANSWER
+        self.end, self.obstacle = None, Obstacle.NO_ANSWER
 
-    def observe(self, committed: int | None, ends: Ends, boundary_ms: int) -> None:
+    def observe(self, committed: int | None, end: End, boundary_ms: int | None, at_s: float) -> None:
         """Apply the rules to a committed offset and an end that was read after it.
 
         Args:
             committed: None if the group has committed nothing, or if its offset expired.
-            boundary_ms: the boundary before which no record could be appended any more when the end was asked for.
+            boundary_ms: the boundary before which no record could be appended any more when the end was asked for; None
+                if there is none, because an upstream clock has no tick yet.
+            at_s: monotonic time in seconds.
         """
-        before = self._ends
-        recent = before is not None and ends.asked_at - before.answered_at <= ANSWERED_WITHIN_S
-        self.note_alive(ends)
-        self._note_committed(committed, ends)
-        counts = recent and self._epoch_known_ms <= boundary_ms
-        if counts and boundary_ms > self._passed_ms:
-            self._newest = _Target(boundary_ms, ends.high)
-        if counts and ends.low == ends.high:
-            self._pass(boundary_ms)
-        self._follow(ends)
-        self._explain(ends, boundary_ms, recent)
+        if committed is not None and committed > end.high and not end.alive:
+            # The leader may be a former one. If the next answers show that it is not, the offset is in doubt.
+            self._above_in_epoch = end.epoch
+            self.note_no_answer()
+            return
+        self._note_committed(committed, end, at_s)
+        self.end, self._boundary_ms = end, boundary_ms
+        if boundary_ms is not None and end.counts:
+            self._aim(end, boundary_ms)
+        self._advance()
+        self.obstacle = self._explain()
 
-    def wants_look(self) -> int | None:
+    def wants_look(self, at_s: float) -> int | None:
         """Return the offset from which committed records must be read; None if that would prove nothing new.
 
         While the committed offset moves, a look would only find the next record.
         """
-        committed, target, ends = self.committed, self._oldest, self._ends
-        if committed is None or target is None or ends is None or committed >= target.end:
+        position, end = self._position(), self.end
+        if position is None or end is None or not self._targets or position >= self._targets[0].end:
             return None
-        near = target.end - committed <= 2
-        return committed if (near or not self._moved) and self._looked != (committed, ends.high) else None
+        if self.commits.moved and self._targets[0].end - position > 2:
+            return None
+        known = self._found_at is not None and end.low <= self._found_at and at_s < self._look_again_at
+        return None if known else max(position, end.low)
 
-    def note_look(self, look: Look) -> None:
-        """Note what a read from the committed offset found."""
-        if look.start != self.committed or self._ends is None:
+    def note_look(self, look: Look, at_s: float) -> None:
+        """Note what a read found that `wants_look` asked for."""
+        position, end = self._position(), self.end
+        if position is None or end is None or look.start < position or look.start > max(position, end.low):
             return
-        stable = look.found or look.reached >= self._ends.high
-        self._looked = (look.start, self._ends.high) if stable else None
-        self._advance(look.reached)
-        if self._oldest is not None and look.reached < self._oldest.end:
-            self.obstacle = Obstacle.NOT_PROCESSED if look.found else Obstacle.OPEN_TRANSACTION
+        self._clear_to = max(position, look.reached)
+        self._found_at, self._look_again_at = (look.reached if look.found else None), at_s + LOOK_AGAIN_S
+        self._open_transaction = not look.found and look.reached < end.high
+        self._advance()
+        self.obstacle = self._explain()
 
     def threshold_ms(self, interval_ms: int) -> int:
         """Return the timestamp from which a record moves this partition; for the question which offset has it."""
-        return (
-            0 if self.raw_ms is None else boundary.next_threshold(self.raw_ms, self._out_of_orderness_ms, interval_ms)
-        )
+        if self.raw_ms is None:
+            return 0
+        return boundary.next_threshold(self.raw_ms, self._out_of_orderness_ms, interval_ms)
 
-    def wants_record(self, nominated: int | None) -> int | None:
-        """Return the offset below which the last visible record must be read; None if it is of no use.
+    def wants_record(self) -> int | None:
+        """Return the offset below which the last visible record proves something new; None if none does."""
+        committed = self.commits.counting
+        return None if self.end is None or committed == self._searched_below else committed
 
-        Args:
-            nominated: the first offset with a timestamp of `threshold_ms` or later; None if there is none. It proves
-                nothing: it can be a marker, an aborted record, or a record with a wrong timestamp.
-        """
-        committed = self.committed
-        if committed is None or nominated is None or nominated >= committed or self._searched_below == committed:
-            return None
-        return committed
-
-    def note_record(self, below: int, record: VisibleRecord | None, now_ms: int) -> None:
+    def note_record(self, below: int, record: FoundRecord | None, now_ms: int) -> None:
         """Note the last visible record below an offset; None if none was found, which proves nothing.
+
+        A record that was rejected once stays rejected: the wall clock reaches each wrong timestamp one day.
 
         Args:
             now_ms: the earlier one of the observer's and the store's clocks.
         """
-        if self.committed is None or below > self.committed:
+        committed = self.commits.counting
+        if committed is None or below > committed:
             return
-        self._searched_below = below
-        if record is None:
+        self._searched_below, self._rejected = below, None
+        if record is None or record.offset >= below:
             return
-        if record.timestamp_ms < SECONDS_BELOW_MS:
-            self.obstacle = Obstacle.NO_TIMESTAMP
-        elif record.timestamp_ms > now_ms + self._max_future_ms:
-            self.obstacle = Obstacle.TOO_FAR_AHEAD
+        if rejection_reason(record.timestamp_ms, now_ms, self._max_future_ms) is None:
+            if record.offset > self._rejected_offset:
+                self._raise(record.timestamp_ms)
         else:
-            self.raw_ms = max(self.raw_ms or 0, record.timestamp_ms)
+            self._rejected_offset = max(self._rejected_offset, record.offset)
+            ahead = record.timestamp_ms > now_ms
+            self._rejected = Obstacle.TOO_FAR_AHEAD if ahead else Obstacle.NO_TIMESTAMP
+        self.obstacle = self._explain()
 
     # -- the committed offset ---------------------------------------------------------------------------------------
 
-    def _note_committed(self, committed: int | None, ends: Ends) -> None:
-        self._moved = committed != self._committed
-        self._committed = committed
-        if committed is not None and committed > ends.high:
-            self._doubt(Obstacle.ABOVE_END)
-        elif self._distrust is not None and committed is not None:
-            # It must have been at or below the end, and have moved since: a member of the group is at work there.
-            if self._first_trusted_offset is None:
-                self._first_trusted_offset = committed
-            elif committed != self._first_trusted_offset:
-                self._distrust = self._first_trusted_offset = None
+    def _note_committed(self, committed: int | None, end: End, at_s: float) -> None:
+        if end.alive:
+            if self._above_in_epoch == end.epoch:
+                self.commits.doubt(at_s)
+                self._doubt = Obstacle.ABOVE_END
+            self._above_in_epoch = None
+        if committed is not None and committed > end.high:
+            self._doubt = Obstacle.ABOVE_END
+        before = self.commits.offset
+        self.commits.note(committed, end.low, end.high, at_s)
+        if self.commits.doubted or (before is not None and committed is not None and committed < before):
+            self._searched_below = None
+        cleared = committed is not None and self._clear_from <= committed <= self._clear_to <= end.high
+        if not cleared or self.commits.doubted:
+            self._clear_from = self._clear_to = committed or 0
+        if self.commits.moved or not cleared:
+            self._found_at, self._open_transaction = None, False
 
-    def _doubt(self, why: Obstacle) -> None:
-        self._distrust, self._first_trusted_offset = why, None
-        self._looked = self._searched_below = None
+    def _position(self) -> int | None:
+        """Return the offset before which the group has processed every visible record."""
+        committed = self.commits.counting
+        return None if committed is None else max(committed, self._clear_to)
 
     # -- drained ------------------------------------------------------------------------------------------------------
 
-    def _follow(self, ends: Ends) -> None:
-        """Keep the oldest target until it is reached, then take the newest: so each target is reached some time."""
-        if self._oldest is not None and self._oldest.end > ends.high:
-            self._oldest = None  # records were lost; a later end is complete, too
-        self._oldest = self._oldest or self._newest
-        if self.committed is not None:
-            self._advance(self.committed)
+    def _aim(self, end: End, boundary_ms: int) -> None:
+        """Add a target. The first end that was read for a boundary is kept: it is reached first.
 
-    def _advance(self, reached: int) -> None:
-        for target in (self._oldest, self._newest):
-            if target is not None and reached >= target.end:
-                self._pass(target.boundary_ms)
-        self._oldest = self._oldest or self._newest
+        If there are too many, some between the oldest and the newest are dropped.
+        """
+        self._targets = [target for target in self._targets if target.end <= end.high]  # above it, records were lost
+        if end.low == end.high:
+            self._pass(boundary_ms)
+        elif not self._has_passed() and (not self._targets or self._targets[-1].boundary_ms < boundary_ms):
+            self._targets.append(_Target(boundary_ms, end.high))
+            if len(self._targets) > _MAX_TARGETS:
+                del self._targets[1:-1:2]
+
+    def _advance(self) -> None:
+        position = self._position()
+        reached = [target for target in self._targets if position is not None and target.end <= position]
+        if reached:
+            self._pass(reached[-1].boundary_ms)
 
     def _pass(self, boundary_ms: int) -> None:
-        self._passed_ms = max(self._passed_ms, boundary_ms)
-        self.raw_ms = max(self.raw_ms or 0, boundary_ms + self._out_of_orderness_ms)
-        self._oldest, self._newest = (
-            None if target is None or target.boundary_ms <= self._passed_ms else target
-            for target in (self._oldest, self._newest)
-        )
+        self._raise(boundary_ms + self._out_of_orderness_ms)
 
-    def _explain(self, ends: Ends, boundary_ms: int, recent: bool) -> None:
-        passed_ms = -1 if self.raw_ms is None else self.raw_ms - self._out_of_orderness_ms
-        if passed_ms >= boundary_ms:
-            self.obstacle = None
-        elif self._distrust is not None:
-            self.obstacle = self._distrust
-        elif self._committed is None:
-            self.obstacle = Obstacle.NOTHING_COMMITTED
-        elif not recent:
-            self.obstacle = Obstacle.NO_ANSWER
-        elif self._committed < ends.high:
-            self.obstacle = Obstacle.NOT_PROCESSED
-        elif self._epoch_known_ms > boundary_ms:
-            self.obstacle = Obstacle.LEADER_CHANGED
-        else:
-            self.obstacle = Obstacle.NOT_PROCESSED
+    def _raise(self, raw_ms: int) -> None:
+        self.raw_ms = raw_ms = max(self.raw_ms or 0, raw_ms)
+        passed_ms = raw_ms - self._out_of_orderness_ms
+        self._targets = [target for target in self._targets if target.boundary_ms > passed_ms]
+
+    def _has_passed(self) -> bool:
+        if self._boundary_ms is None:
+            return True
+        return self.raw_ms is not None and self.raw_ms - self._out_of_orderness_ms >= self._boundary_ms
+
+    def _explain(self) -> Obstacle | None:
+        end, position = self.end, self._position()
+        if end is None:
+            return Obstacle.NOT_OBSERVED
+        if self._has_passed():
+            return None
+        if not end.alive:
+            return Obstacle.NO_ANSWER
+        if self.commits.doubted:
+            return self._doubt
+        if position is None:
+            return Obstacle.NOTHING_COMMITTED
+        if position >= end.high and not end.settled:
+            return Obstacle.LEADER_CHANGED
+        if self._open_transaction:
+            return Obstacle.OPEN_TRANSACTION
+        return self._rejected or Obstacle.NOT_PROCESSED
 
 
 def drained_boundary(now_ms: int, out_of_orderness_ms: int, drain_delay_ms: int, interval_ms: int) -> int:

@@ -2,14 +2,10 @@
 
 import pytest
 
-from clocksvc.committed.rules import (
-    Ends,
-    Look,
-    Obstacle,
-    PartitionProgress,
-    VisibleRecord,
-    drained_boundary,
-)
+from clocksvc.committed.commits import DOUBTED_FOR_S
+from clocksvc.committed.leadership import End
+from clocksvc.committed.rules import LOOK_AGAIN_S, Look, Obstacle, PartitionProgress, drained_boundary
+from clocksvc.interfaces.committed_offsets import FoundRecord
 
 MINUTE = 60_000
 T0 = 1_796_000_040_000 - 1_796_000_040_000 % MINUTE
@@ -17,27 +13,32 @@ T0 = 1_796_000_040_000 - 1_796_000_040_000 % MINUTE
 
 
 class Partition:
-    """A partition and its group, polled each second."""
+    """A partition and its group, polled every 5 s."""
 
     def __init__(self, out_of_orderness_ms: int = 0) -> None:
         self.progress = PartitionProgress(out_of_orderness_ms, max_future_ms=MINUTE)
-        self.now_s = 0.0
-        self.low = self.high = 0
-        self.epoch = 1
+        self.now_s = 1_000.0
+        self.low = self.high = self.epoch = 0
         self.committed: int | None = None
 
-    def ends(self, took_s: float = 0.0, known_ms: int = T0 - 1) -> Ends:
-        """One answer of the partition's leader."""
-        return Ends(self.now_s, self.now_s + took_s, known_ms, self.low, self.high, self.epoch)
-
-    def poll(self, boundary_ms: int, *, known_ms: int = T0 - 1, alive: bool = True) -> Obstacle | None:
+    def poll(self, boundary_ms: int | None, *, alive: bool = True, settled: bool = True) -> Obstacle | None:
         """One poll; the end counts for a boundary."""
         self.now_s += 5
-        if alive:
-            self.progress.note_alive(self.ends(known_ms=known_ms))
-            self.now_s += 0.5
-        self.progress.observe(self.committed, self.ends(known_ms=known_ms), boundary_ms)
+        end = End(self.low, self.high, alive, settled, self.epoch)
+        self.progress.observe(self.committed, end, boundary_ms, self.now_s)
         return self.progress.obstacle
+
+    def look(self, reached: int, *, found: bool) -> None:
+        """The answer to the read that is wanted."""
+        start = self.progress.wants_look(self.now_s)
+        assert start is not None
+        self.progress.note_look(Look(start, reached, found), self.now_s)
+
+    def record(self, offset: int, timestamp_ms: int, now_ms: int = T0) -> None:
+        """The last visible record below the committed offset."""
+        below = self.progress.wants_record()
+        assert below is not None
+        self.progress.note_record(below, FoundRecord(offset, timestamp_ms), now_ms)
 
 
 def test_a_drained_partition_passes() -> None:
@@ -61,7 +62,7 @@ def test_records_and_no_commit() -> None:
     one.high = 9
     assert one.poll(T0) is Obstacle.NOTHING_COMMITTED
     assert one.progress.raw_ms is None
-    assert one.progress.wants_record(0) is None
+    assert one.progress.wants_record() is None
 
 
 def test_the_oldest_end_is_kept_until_it_is_reached() -> None:
@@ -77,34 +78,70 @@ def test_the_oldest_end_is_kept_until_it_is_reached() -> None:
     assert one.progress.raw_ms == T0 + MINUTE
 
 
-def test_an_end_counts_only_if_the_leader_was_the_same_since_the_boundary() -> None:
+def test_the_first_end_of_a_boundary_is_kept() -> None:
+    """An end that is read again for the same boundary is higher. A busy partition would never reach it."""
     one = Partition()
-    one.high = one.committed = 7
-    assert one.poll(T0) is None
-    one.epoch = 2
-    assert one.poll(T0 + MINUTE, known_ms=T0 + MINUTE + 1) is Obstacle.LEADER_CHANGED
+    one.high, one.committed = 10, 5
+    one.poll(T0)
+    one.high, one.committed = 20, 10
+    one.poll(T0)
     assert one.progress.raw_ms == T0
-    assert one.poll(T0 + 2 * MINUTE, known_ms=T0 + 2 * MINUTE + 11_000) is None
-    assert one.progress.raw_ms == T0 + 2 * MINUTE
 
 
-def test_an_end_counts_only_if_the_broker_answered_just_before() -> None:
+def test_a_group_that_is_behind_passes_boundary_by_boundary() -> None:
+    """The ends of some boundaries between are kept, so it passes them as it reaches them, and not all at the end."""
+    one = Partition()
+    one.committed = 0
+    for minute in range(60):
+        one.high += 10
+        one.poll(T0 + minute * MINUTE)
+    passed = []
+    for committed in range(0, one.high + 1, 10):
+        one.committed = committed
+        one.poll(T0 + 59 * MINUTE)
+        if one.progress.raw_ms is not None:
+            passed.append((one.progress.raw_ms - T0) // MINUTE)
+    assert passed[0] == 0
+    assert passed[-1] == 59
+    assert len(set(passed)) > 5
+    assert all(minute <= index for index, minute in enumerate(passed)), "a tick needs the end of its own boundary"
+
+
+@pytest.mark.parametrize(
+    ("alive", "settled", "obstacle"),
+    [(False, True, Obstacle.NO_ANSWER), (True, False, Obstacle.LEADER_CHANGED), (False, False, Obstacle.NO_ANSWER)],
+)
+@pytest.mark.parametrize("empty", [True, False])
+def test_an_end_counts_only_from_a_leader_that_is_alive_and_the_same(
+    alive: bool, settled: bool, empty: bool, obstacle: Obstacle
+) -> None:
     one = Partition()
     one.high = one.committed = 7
-    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
-    one.now_s += 1  # less than 5 s after the last answer, with the 5 s of the poll more
-    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
+    one.low = 7 if empty else 0
+    assert one.poll(T0, alive=alive, settled=settled) is obstacle
+    assert one.progress.raw_ms is None
     assert one.poll(T0) is None
+
+
+def test_without_a_boundary_nothing_passes() -> None:
+    """A clock after other clocks that have no tick yet."""
+    one = Partition()
+    one.high = one.committed = 7
+    assert one.poll(None) is None
+    assert one.progress.raw_ms is None
+    one.low = 7
+    one.poll(None)
+    assert one.progress.raw_ms is None
 
 
 def test_only_markers_are_left_behind_the_committed_offset() -> None:
     one = Partition()
     one.high, one.committed = 6, 5
     assert one.poll(T0) is Obstacle.NOT_PROCESSED
-    assert one.progress.wants_look() == 5
-    one.progress.note_look(Look(5, 6, found=False))
+    one.look(6, found=False)
     assert one.progress.raw_ms == T0
-    assert one.poll(T0) is None
+    assert one.progress.obstacle is None
+    assert one.poll(T0 + MINUTE) is None, "what was read stays read"
 
 
 def test_a_look_ends_at_an_open_transaction() -> None:
@@ -112,22 +149,49 @@ def test_a_look_ends_at_an_open_transaction() -> None:
     one.high, one.committed = 8, 5
     one.poll(T0)
     one.poll(T0)
-    assert one.progress.wants_look() == 5
-    one.progress.note_look(Look(5, 6, found=False))
+    one.look(6, found=False)
     assert (one.progress.raw_ms, one.progress.obstacle) == (None, Obstacle.OPEN_TRANSACTION)
-    assert one.progress.wants_look() == 5, "the transaction may have ended"
+    one.poll(T0)
+    assert one.progress.wants_look(one.now_s) == 6, "the transaction may have ended"
+    one.look(8, found=False)
+    assert one.progress.raw_ms == T0
 
 
-def test_a_look_that_found_a_record_is_not_repeated() -> None:
+def test_a_look_that_found_a_record_is_repeated_only_when_the_record_may_be_gone() -> None:
     one = Partition()
     one.high, one.committed = 8, 5
     one.poll(T0)
     one.poll(T0)
-    one.progress.note_look(Look(5, 5, found=True))
-    assert one.progress.wants_look() is None
-    one.high = 9
+    one.look(6, found=True)
     one.poll(T0)
-    assert one.progress.wants_look() == 5
+    assert one.progress.wants_look(one.now_s) is None
+    assert one.progress.wants_look(one.now_s + LOOK_AGAIN_S) == 6
+    one.low = 7
+    one.poll(T0)
+    assert one.progress.wants_look(one.now_s) == 7
+    one.committed = 7
+    one.poll(T0)
+    assert one.progress.wants_look(one.now_s) == 7
+
+
+def test_a_read_from_a_later_offset_says_nothing_about_an_offset_that_went_back() -> None:
+    one = Partition()
+    one.high, one.committed = 8, 5
+    one.poll(T0)
+    one.poll(T0)
+    one.look(7, found=True)
+    one.committed, one.high = 3, 9
+    one.poll(T0 + MINUTE)
+    one.poll(T0 + MINUTE)
+    assert one.progress.wants_look(one.now_s) == 3
+
+
+def test_an_answer_for_another_offset_is_ignored() -> None:
+    one = Partition()
+    one.high, one.committed = 8, 5
+    one.poll(T0)
+    one.progress.note_look(Look(7, 8, found=False), one.now_s)
+    assert one.progress.raw_ms is None
 
 
 def test_no_look_while_the_group_works_on_a_backlog() -> None:
@@ -136,32 +200,95 @@ def test_no_look_while_the_group_works_on_a_backlog() -> None:
     for committed in (100, 200, 300):
         one.committed = committed
         one.poll(T0)
-        assert one.progress.wants_look() is None
+        assert one.progress.wants_look(one.now_s) is None
+    one.poll(T0)
+    assert one.progress.wants_look(one.now_s) == 300
 
 
-def test_an_offset_above_the_end_counts_for_nothing_until_it_moves_below_the_new_end() -> None:
+def test_an_offset_above_the_end_counts_for_nothing() -> None:
     """A running member's commit of 100 was accepted on a recreated topic with 10 records."""
     one = Partition()
     one.high, one.committed = 10, 100
     assert one.poll(T0) is Obstacle.ABOVE_END
     one.high = 100
     assert one.poll(T0 + MINUTE) is Obstacle.ABOVE_END
-    assert one.progress.wants_record(5) is None
+    assert one.progress.wants_record() is None
+    assert one.progress.wants_look(one.now_s) is None
     one.high, one.committed = 120, 110
-    assert one.poll(T0 + 2 * MINUTE) is not Obstacle.ABOVE_END
+    assert one.poll(T0 + 2 * MINUTE) is Obstacle.ABOVE_END, "the member may still work on records that are gone"
+    one.high = one.committed = 90
+    assert one.poll(T0 + 3 * MINUTE) is None, "a member has started again"
+
+
+def test_an_offset_above_the_end_counts_again_when_it_moves_much_later() -> None:
+    one = Partition()
+    one.high, one.committed = 10, 100
+    one.poll(T0)
+    one.high, one.committed = 120, 110
+    one.now_s += DOUBTED_FOR_S
+    assert one.poll(T0 + 6 * MINUTE) is not Obstacle.ABOVE_END
     one.committed = 120
-    assert one.poll(T0 + 3 * MINUTE) is None
+    assert one.poll(T0 + 7 * MINUTE) is None
+
+
+def test_an_offset_in_doubt_that_does_not_move_counts_never() -> None:
+    one = Partition()
+    one.high, one.committed = 10, 100
+    one.poll(T0)
+    one.high = 100
+    for hour in range(1, 100):
+        one.now_s += 3_600
+        assert one.poll(T0 + hour * 60 * MINUTE) is Obstacle.ABOVE_END
+    assert one.progress.raw_ms is None
+
+
+def test_an_offset_above_the_end_of_a_former_leader() -> None:
+    """A resumed broker answers with an old end. The offset is right, so it counts as soon as the new leader answers."""
+    one = Partition()
+    one.high, one.committed = 10, 100
+    one.epoch = 1
+    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
+    one.epoch, one.high = 2, 100
+    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
+    assert one.poll(T0) is None
+
+
+def test_an_offset_above_the_end_of_a_leader_that_turns_out_to_be_the_present_one() -> None:
+    """Records were lost. Until the leader is known to be alive, new ones can fill the offsets."""
+    one = Partition()
+    one.high, one.committed = 10, 100
+    one.epoch = 1
+    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
+    one.high = 110
+    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
+    assert one.poll(T0) is Obstacle.ABOVE_END
+    assert one.progress.wants_record() is None
 
 
 def test_a_recreated_topic() -> None:
     one = Partition()
     one.high = one.committed = 10
     assert one.poll(T0) is None
-    one.progress.recreate()
+    one.progress = one.progress.recreated(one.now_s)
     assert one.progress.raw_ms is None
-    assert one.poll(T0 + MINUTE) is Obstacle.RECREATED
-    one.high = one.committed = 11
+    one.high = 30
+    for committed in (10, 11, 12):
+        one.committed = committed
+        assert one.poll(T0 + MINUTE) is Obstacle.RECREATED, "a member still works on the former topic's records"
+        assert one.progress.wants_record() is None
+    one.committed = 4
+    assert one.poll(T0 + 2 * MINUTE) is Obstacle.NOT_PROCESSED
+    one.committed = 30
     assert one.poll(T0 + 2 * MINUTE) is None
+
+
+def test_a_recreated_topic_without_records_passes() -> None:
+    one = Partition()
+    one.high = one.committed = 10
+    one.poll(T0)
+    one.progress, one.high = one.progress.recreated(one.now_s), 0
+    assert one.poll(T0 + MINUTE) is None
+    assert one.progress.raw_ms == T0 + MINUTE
 
 
 def test_an_offset_that_goes_back_moves_nothing_back() -> None:
@@ -182,27 +309,58 @@ def test_lost_records_do_not_stop_a_partition() -> None:
     one.high, one.committed = 100, 80
     one.poll(T0)
     one.high = one.committed = 90
-    one.epoch = 2
-    one.poll(T0 + MINUTE, known_ms=T0 + MINUTE - 1)
+    one.poll(T0 + MINUTE)
     assert one.progress.raw_ms == T0 + MINUTE
+
+
+def test_skipped_records_are_counted() -> None:
+    one = Partition()
+    one.high, one.committed = 100, 10
+    one.poll(T0)
+    one.low = 40
+    one.poll(T0)
+    assert one.progress.commits.skipped == 0
+    one.committed = 60
+    one.poll(T0)
+    assert one.progress.commits.skipped == 30, "retention deleted them before the group has read them"
+    one.committed = None
+    one.poll(T0)
+    one.committed = 90
+    one.poll(T0)
+    assert one.progress.commits.skipped == 60, "the offset expired, and the group began at a later one"
 
 
 def test_a_record_proves() -> None:
     one = Partition()
     one.high, one.committed = 100, 50
     one.poll(T0 - MINUTE)
-    assert one.progress.wants_record(None) is None
-    assert one.progress.wants_record(50) is None, "the nominated record is not processed"
-    assert one.progress.wants_record(49) == 50
-    one.progress.note_record(50, VisibleRecord(50, T0 + 7), now_ms=T0)
+    one.record(49, T0 + 7)
     assert one.progress.raw_ms == T0 + 7
-    assert one.progress.wants_record(49) is None, "nothing new was committed"
+    assert one.progress.wants_record() is None, "nothing new was committed"
+    one.committed = 60
+    one.poll(T0 - MINUTE)
+    assert one.progress.wants_record() == 60
+    one.progress.note_record(60, None, T0)
+    assert one.progress.wants_record() is None, "there is no visible record near the committed offset"
+    assert one.progress.raw_ms == T0 + 7
+
+
+def test_a_day_of_minutes_behind_is_passed_with_one_record() -> None:
+    one = Partition()
+    one.high, one.committed = 100_000, 50
+    one.poll(T0)
+    one.record(49, T0 - 1_440 * MINUTE)
+    one.committed = 99_000
+    one.poll(T0)
+    one.record(98_999, T0 - 5)
+    assert one.progress.raw_ms == T0 - 5
 
 
 @pytest.mark.parametrize(
     ("timestamp_ms", "obstacle"),
     [
         (T0 + MINUTE + 1, Obstacle.TOO_FAR_AHEAD),
+        (T0 * 1_000, Obstacle.TOO_FAR_AHEAD),
         (-1, Obstacle.NO_TIMESTAMP),
         (T0 // 1000, Obstacle.NO_TIMESTAMP),
     ],
@@ -211,16 +369,52 @@ def test_a_record_that_proves_nothing(timestamp_ms: int, obstacle: Obstacle) -> 
     one = Partition()
     one.high, one.committed = 100, 50
     one.poll(T0 - MINUTE)
-    one.progress.note_record(50, VisibleRecord(50, timestamp_ms), now_ms=T0)
+    one.record(49, timestamp_ms)
     assert (one.progress.raw_ms, one.progress.obstacle) == (None, obstacle)
+    assert one.poll(T0 - MINUTE) is obstacle, "the obstacle lasts"
+
+
+def test_a_wrong_timestamp_proves_nothing_when_the_wall_clock_reaches_it() -> None:
+    """After a reset to an earlier offset and back, the same record is the last one again."""
+    one = Partition()
+    one.high, one.committed = 100, 50
+    one.poll(T0 - MINUTE)
+    one.record(49, T0 + 1_440 * MINUTE, now_ms=T0)
+    for committed in (30, 50):
+        one.committed = committed
+        one.poll(T0 - MINUTE)
+    one.record(49, T0 + 1_440 * MINUTE, now_ms=T0 + 1_440 * MINUTE)
+    assert one.progress.raw_ms is None
+    one.committed = 60
+    one.poll(T0 - MINUTE)
+    one.record(59, T0 + 1_440 * MINUTE, now_ms=T0 + 1_440 * MINUTE)
+    assert one.progress.raw_ms == T0 + 1_440 * MINUTE
 
 
 def test_a_record_above_the_committed_offset_proves_nothing() -> None:
     one = Partition()
     one.high, one.committed = 100, 50
     one.poll(T0)
-    one.progress.note_record(60, VisibleRecord(60, T0), now_ms=T0)
+    one.progress.note_record(60, FoundRecord(59, T0), now_ms=T0)
+    one.progress.note_record(50, FoundRecord(50, T0), now_ms=T0)
     assert one.progress.raw_ms is None
+
+
+def test_no_answer() -> None:
+    one = Partition()
+    one.high = one.committed = 7
+    one.poll(T0)
+    one.progress.note_no_answer()
+    assert one.progress.obstacle is Obstacle.NO_ANSWER
+    assert one.progress.raw_ms == T0
+
+
+def test_the_threshold_is_that_of_the_next_boundary() -> None:
+    one = Partition(out_of_orderness_ms=10_000)
+    assert one.progress.threshold_ms(MINUTE) == 0
+    one.high = one.committed = 7
+    one.poll(T0)
+    assert one.progress.threshold_ms(MINUTE) == T0 + MINUTE + 10_000
 
 
 def test_the_boundary_that_is_drained() -> None:

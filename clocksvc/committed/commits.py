@@ -1,0 +1,70 @@
+"""The committed offset of a partition, and whether it counts."""
+
+DOUBTED_FOR_S = 300.0
+"""A member of the group that still works on records of a former topic commits within this time: it is the default of
+max.poll.interval.ms, after which the group removes a member that does not ask for new records."""
+
+
+class Commits:
+    """What a group has committed in one partition. Times are monotonic, in seconds.
+
+    A topic can be deleted and created again, or lose records, while members of the group still work on records that
+    they have read before. Their commits are accepted, and belong to other records than those that are there now. So an
+    offset is in doubt after the topic got another id, and after an offset above the end. It counts again
+
+    - once it was seen lower than before: only a member that has started again commits a lower offset; or
+    - once it moves `DOUBTED_FOR_S` or more after the doubt.
+
+    Attributes:
+        offset: the committed offset, whether it counts or not; None if there is none.
+        moved: True if it has changed since the poll before.
+        skipped: over how many offsets it has jumped, because records were deleted before the group has read them, or
+            because the offset had expired.
+    """
+
+    def __init__(self) -> None:
+        self.offset: int | None = None
+        self.moved = False
+        self.skipped = 0
+        self._last: int | None = None
+        self._low = 0
+        self._doubted_at: float | None = None
+        self._highest = -1
+
+    @property
+    def doubted(self) -> bool:
+        """True if the offset may belong to other records than those that are there now."""
+        return self._doubted_at is not None
+
+    @property
+    def counting(self) -> int | None:
+        """The committed offset; None if there is none, or if it does not count."""
+        return None if self.doubted else self.offset
+
+    def doubt(self, at_s: float) -> None:
+        """Note that the offsets until now may belong to other records."""
+        self._doubted_at = at_s
+        self._highest = max(self._highest, -1 if self._last is None else self._last)
+
+    def note(self, offset: int | None, low: int, high: int, at_s: float) -> None:
+        """Note the committed offset, and offsets of the partition that were read after it."""
+        self.moved = offset != self.offset
+        self._count_skipped(offset, low)
+        self.offset = offset
+        if offset is None:
+            return
+        self._last = offset
+        if offset > high:
+            self.doubt(at_s)
+        elif self._doubted_at is not None:
+            overdue = self.moved and at_s - self._doubted_at >= DOUBTED_FOR_S
+            if offset < self._highest or overdue:
+                self._doubted_at, self._highest = None, -1
+            else:
+                self._highest = offset
+
+    def _count_skipped(self, offset: int | None, low: int) -> None:
+        if offset is not None and self._last is not None and not self.doubted:
+            expired = self.offset is None
+            self.skipped += max(0, (offset if expired else min(self._low, offset)) - self._last)
+        self._low = low

@@ -1,0 +1,77 @@
+"""What one clock has read of its upstream clocks: how far they are, and which partitions their ticks excluded."""
+
+from collections.abc import Mapping
+
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import ClockSpec
+from clocksvc.interfaces.observations import Observation, UpstreamObservation
+from clocksvc.interfaces.upstreams import UpstreamKey, UpstreamReading, upstream_key
+
+
+class UpstreamTicks:
+    """The upstream clocks of one clock.
+
+    The partitions that any tick of an upstream clock after this clock's last tick excluded are kept until this clock's
+    ticks have passed that tick. If an upstream clock no longer keeps ticks after this clock's last one, their
+    exclusions are those of the last observation in the store, which was written before each report that depends on
+    them; ends that are read later depend only on ticks that are still kept.
+    """
+
+    def __init__(self, spec: ClockSpec) -> None:
+        self.keys = tuple(upstream_key(one.clock, one.url, spec.topics) for one in spec.after)
+        self._states = {key: UpstreamObservation(key.clock, key.url, None) for key in self.keys}
+        self._read_ms: dict[UpstreamKey, int] = {}
+        self._excluded: list[tuple[int, frozenset[Partition]]] = []
+
+    @property
+    def upstream_ms(self) -> int | None:
+        """The last tick that all upstream clocks have committed; None if one has none."""
+        times = [self._read_ms.get(key) for key in self.keys]
+        known = [time for time in times if time is not None]
+        return min(known) if known and len(known) == len(times) else None
+
+    @property
+    def states(self) -> tuple[UpstreamObservation, ...]:
+        """The upstream clocks in the order of the configuration."""
+        return tuple(self._states.values())
+
+    @property
+    def excluded(self) -> tuple[Partition, ...]:
+        """The partitions that ticks of upstream clocks excluded since this clock's last tick."""
+        return tuple(sorted(frozenset().union(*(partitions for _, partitions in self._excluded))))
+
+    def restore(self, observation: Observation) -> None:
+        """Take over the exclusions of an earlier observer."""
+        if observation.excluded and observation.upstream_ms is not None:
+            self._excluded.append((observation.upstream_ms, frozenset(observation.excluded)))
+
+    def read_again(self) -> None:
+        """Read the ticks again from the clock's last tick on. The exclusions that are known are kept."""
+        self._read_ms.clear()
+
+    def cursor(self, key: UpstreamKey, last_tick_ms: int | None) -> int | None:
+        """Return the time after which an upstream clock's ticks are wanted; None for its newest tick only.
+
+        Args:
+            last_tick_ms: this clock's last tick; None before the first one.
+        """
+        return self._read_ms.get(key, last_tick_ms)
+
+    def note(self, readings: Mapping[UpstreamKey, UpstreamReading], last_tick_ms: int | None) -> None:
+        """Note what was read; `cursor` said after which time, or an earlier time was asked for."""
+        for key in self.keys:
+            reading = readings.get(key)
+            if reading is None:
+                continue
+            self._states[key] = reading.state
+            self._note_ticks(key, reading, self.cursor(key, last_tick_ms))
+        if last_tick_ms is not None:
+            self._excluded = [each for each in self._excluded if each[0] > last_tick_ms]
+
+    def _note_ticks(self, key: UpstreamKey, reading: UpstreamReading, cursor_ms: int | None) -> None:
+        ticks = reading.ticks[-1:] if cursor_ms is None else reading.ticks
+        new = [tick for tick in ticks if cursor_ms is None or tick.at_ms > cursor_ms]
+        self._excluded += [(tick.at_ms, frozenset(tick.excluded)) for tick in new if tick.excluded]
+        last_ms = new[-1].at_ms if new else reading.state.last_tick_ms
+        if last_ms is not None and (new or cursor_ms is None or last_ms <= cursor_ms):
+            self._read_ms[key] = max(last_ms, self._read_ms.get(key, last_ms))
