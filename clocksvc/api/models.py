@@ -62,6 +62,29 @@ class PartitionClockResponse(PartitionRef):
     reported_timestamp_ms: int | None = Field(description="The highest record timestamp reported.")
     excluded: bool
     refused: Outcome | None = Field(description="The outcome of the newest report if it was rejected, else null.")
+    committed_offset: int | None = Field(
+        description="With source `committed`: the offset that the group has committed; null if there is none that "
+        "counts."
+    )
+    end_offset: int | None = Field(description="With source `committed`: the high watermark.")
+    waits_for: str | None = Field(
+        description="With source `committed`: why the partition has not passed the next boundary, for example "
+        "`nothing_committed`, or the empty text if it has. Null if it is not known, and with source `reports`.",
+        examples=["not_processed"],
+    )
+
+
+class WaitedFor(BaseModel):
+    """The upstream clock for which a clock waits."""
+
+    clock: str = Field(examples=["raw"])
+    url: str = Field(description="The service that runs it; empty for this installation.")
+    time: Time | None = Field(description="Its last tick.")
+    status: str | None = Field(description="Its status, as `status` of a clock.")
+    hold: dict[str, Any] | None = Field(
+        description="Its hold, as `hold` of a clock. If it waits for an upstream clock itself, that clock is in its "
+        "`upstream`, and so on, up to the clock that is to blame."
+    )
 
 
 class HoldResponse(BaseModel):
@@ -73,6 +96,9 @@ class HoldResponse(BaseModel):
     )
     partitions: list[PartitionRef]
     detail: str
+    upstream: WaitedFor | None = Field(
+        description="The upstream clock for which this clock waits (`upstream_behind`), else null."
+    )
 
 
 class PastHoldResponse(BaseModel):
@@ -91,6 +117,7 @@ class PastHoldResponse(BaseModel):
         description="The partitions that the leader named last, at most 10.", max_length=10
     )
     detail: str = Field(description="The detail that the leader published last.")
+    upstream: WaitedFor | None = Field(description="As the leader published it last.")
 
 
 class Holds(BaseModel):
@@ -176,6 +203,38 @@ class SchedulesSummary(BaseModel):
     problems: list[str] = Field(description="Why partitions do not work, at most 5.", max_length=5)
 
 
+class UpstreamResponse(BaseModel):
+    """An upstream clock, as the observer of the clock last read it. A value that is not known is null."""
+
+    clock: str = Field(examples=["raw"])
+    url: str = Field(description="The service that runs it; empty for this installation.")
+    time: Time | None = Field(description="Its last tick.")
+    timestamp_seconds: int | None
+    status: str | None = Field(description="Its status, as `status` of a clock.")
+    hold: dict[str, Any] | None = Field(description="Its hold, as `hold` of a clock.")
+    problem: str = Field(description="Why it could not be read; empty if it was.")
+
+
+class UpstreamName(BaseModel):
+    """The name of an upstream clock."""
+
+    clock: str = Field(examples=["raw"])
+    url: str = Field(description="The service that runs it; empty for this installation.")
+
+
+class ObserverResponse(BaseModel):
+    """What the observer of the committed offsets found in its last poll."""
+
+    observed_at: Time = Field(description="When the poll ended, by the observer's wall clock.")
+    problem: str = Field(description="Why the group's offsets are not known; empty if they are.")
+    waiting: dict[str, int] = Field(
+        description="The number of partitions that have not passed the next boundary, for each value of `waits_for`."
+    )
+    skipped_records: int = Field(
+        description="Over how many offsets commits have jumped since the observer started: by retention, or by a seek."
+    )
+
+
 class ClockStateResponse(BaseModel):
     """The state of a clock as this replica sees it. A value that is not known is null."""
 
@@ -208,6 +267,13 @@ class ClockStateResponse(BaseModel):
     leader: str | None
     topics: list[str]
     group: str = Field(description="The consumer group whose progress counts.", examples=["checkins-consumer"])
+    source: Literal["reports", "committed"] = Field(
+        description="Where the progress comes from: `reports` of consumers, or the group's `committed` offsets."
+    )
+    after: list[UpstreamResponse] = Field(description="The upstream clocks, in the order of the configuration.")
+    observer: ObserverResponse | None = Field(
+        description="Null with source `reports`, before the first poll, and while the store does not answer."
+    )
     heartbeats: Heartbeats
     schedules: SchedulesSummary | None = Field(description="Null if the clock has no schedules.")
     last_tick: TickResponse | None
@@ -220,6 +286,9 @@ class BriefHold(BaseModel):
     since: Time | None = Field(description="As in the form of one clock.")
     partitions: list[PartitionRef] = Field(description="The first partition that the hold names.", max_length=1)
     partition_count: int = Field(description="How many partitions the hold names, at most 100.")
+    upstream: UpstreamName | None = Field(
+        description="With `upstream_behind`: the clock that is to blame, the last one of the chain of upstream clocks."
+    )
 
 
 class BriefClock(BaseModel):
@@ -234,6 +303,8 @@ class BriefClock(BaseModel):
     status: Status
     hold: BriefHold | None
     partitions: PartitionCountsResponse
+    source: Literal["reports", "committed"]
+    after: list[UpstreamName] = Field(description="The upstream clocks, in the order of the configuration.")
     schedules: SchedulesSummary | None = Field(description="As in the form of one clock, without its `problems`.")
 
 

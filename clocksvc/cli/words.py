@@ -1,4 +1,4 @@
-"""Reasons of holds and outcomes of reports in words, with the code, which documents, metrics and logs use.
+"""Reasons of holds, outcomes of reports and obstacles of partitions in words, with the code, which documents, metrics and logs use.
 
 The status page has the same words (`api/status/words.js`).
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Outcome
+from clocksvc.committed.rules import Obstacle
 
 REASONS: Mapping[str, str] = {
     Reason.PARTITION_BEHIND: "Partitions are behind",
@@ -21,11 +22,25 @@ REASONS: Mapping[str, str] = {
     Reason.TICKLOG_UNAVAILABLE: "The tick log is not available",
     Reason.TICKLOG_TRUNCATED: "The tick log has lost records",
     Reason.TICKLOG_OPEN_TRANSACTION: "Another program has an open transaction in the tick log",
+    Reason.UPSTREAM_BEHIND: "An upstream clock is behind",
     Reason.LEADER_STUCK: "The leader makes no progress",
     Reason.CONFIG_CONFLICT: "Replicas have different configurations",
     Reason.NO_LEADER: "No replica leads the clock",
     Reason.PAUSED: "An operator paused the clock",
 }
+OBSTACLES: Mapping[str, str] = {
+    Obstacle.NOT_OBSERVED: "not observed yet",
+    Obstacle.NO_ANSWER: "its broker does not answer",
+    Obstacle.RECREATED: "nothing counts yet since the topic was recreated",
+    Obstacle.ABOVE_END: "the committed offset is above the end",
+    Obstacle.NOTHING_COMMITTED: "the group has committed nothing",
+    Obstacle.LEADER_CHANGED: "it has a new leader in Kafka",
+    Obstacle.NOT_PROCESSED: "the group has not processed it",
+    Obstacle.OPEN_TRANSACTION: "a transaction is open",
+    Obstacle.TOO_FAR_AHEAD: "a timestamp is too far ahead",
+    Obstacle.NO_TIMESTAMP: "a record has no timestamp",
+}
+"""What a partition of a clock with source `committed` waits for."""
 OUTCOMES: Mapping[str, str] = {
     Outcome.TOO_FAR_AHEAD: "timestamp too far ahead",
     Outcome.NO_TIMESTAMP: "record without a timestamp",
@@ -43,6 +58,11 @@ def reason_text(reason: str) -> str:
 def outcome_text(outcome: str) -> str:
     """Return the outcome of a report in words, such as `timestamp too far ahead (too_far_ahead)`."""
     return _with_code(OUTCOMES, outcome)
+
+
+def obstacle_text(obstacle: str) -> str:
+    """Return what a partition waits for in words, such as `the group has not processed it (not_processed)`."""
+    return _with_code(OBSTACLES, obstacle)
 
 
 def _with_code(words: Mapping[str, str], code: str) -> str:

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     TOPIC_MISSING = "topic_missing"
     AHEAD_OF_TIME = "ahead_of_time"
     TOO_FAR_BACK = "too_far_back"
+    UPSTREAM_BEHIND = "upstream_behind"
     LEADER_STUCK = "leader_stuck"
     METADATA_UNAVAILABLE = "metadata_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
@@ -39,7 +40,9 @@ class Reason(StrEnum):
     PAUSED = "paused"
 
 
-DELAYED_REASONS = frozenset({Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.AHEAD_OF_TIME})
+DELAYED_REASONS = frozenset(
+    {Reason.PARTITION_BEHIND, Reason.REPORTS_REJECTED, Reason.AHEAD_OF_TIME, Reason.UPSTREAM_BEHIND}
+)
 """Reasons that also occur while a clock is healthy. They are visible after `hold_after`, all other reasons at once."""
 
 
@@ -84,12 +87,15 @@ class Hold:
         reason: a Reason, or a plain string if a leader of a newer version published a reason that is unknown here.
         detail: a sentence for people. Programs read `reason` and `partitions`.
         transient: the condition normally ends within seconds, so the hold becomes visible only after `hold_after`.
+        upstream: the upstream clock for which this clock waits, as JSON: `clock`, `url` ("" for this installation),
+            `time`, `status` and `hold`, which has an `upstream` again if that clock waits, too. None for other reasons.
     """
 
     reason: Reason | str
     partitions: tuple[Partition, ...] = ()
     detail: str = ""
     transient: bool = False
+    upstream: Mapping[str, Any] | None = None
 
     def is_visible(self, quiet_ms: float, hold_after_ms: int) -> bool:
         """True if readers see this hold after `quiet_ms` without a tick."""
@@ -105,14 +111,20 @@ class Hold:
     def to_wire(self) -> dict[str, Any]:
         """Return the hold as JSON, without `since`. Readers compute `since`, because a hold can outlive its leader."""
         partitions = [partition_to_wire(partition) for partition in self.partitions]
-        return {"reason": str(self.reason), "partitions": partitions, "detail": self.detail}
+        return {
+            "reason": str(self.reason),
+            "partitions": partitions,
+            "detail": self.detail,
+            "upstream": self.upstream,
+        }
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Hold":
         """The reverse of `to_wire`. An unknown reason is kept as a string, so that readers still see the hold."""
         partitions = tuple(partition_from_wire(item) for item in wire["partitions"])
         name = wire["reason"]
-        return cls(next((reason for reason in Reason if reason.value == name), name), partitions, wire["detail"])
+        reason = next((reason for reason in Reason if reason.value == name), name)
+        return cls(reason, partitions, wire["detail"], upstream=wire["upstream"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def _hold_to_wire(past: PastHold) -> dict[str, Any]:
         "ended_at": time_to_wire(past.ended_ms),
         "partitions": wire["partitions"],
         "detail": wire["detail"],
+        "upstream": wire["upstream"],
     }
 
 

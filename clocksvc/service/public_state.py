@@ -13,6 +13,7 @@ from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, over
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.tick import Tick, partition_from_wire, partition_to_wire
 from clocksvc.clock.time_format import time_from_wire, time_to_wire, to_rfc3339
+from clocksvc.interfaces.observations import PartitionObservation, UpstreamObservation
 from clocksvc.service.heartbeats import OUTCOMES
 from clocksvc.service.schedules_state import SchedulesState, schedules_from_wire, schedules_to_wire
 
@@ -30,6 +31,8 @@ class PublicPartition:
         reported_timestamp_ms: the highest reported record timestamp.
         rejected: why the newest report was rejected; None if it was accepted. A str if a newer service sent an outcome
             that this version does not know.
+        observed: what the observer of committed offsets knows of it; None for a clock with source `reports`, and while
+            it knows nothing.
     """
 
     partition: Partition
@@ -39,6 +42,7 @@ class PublicPartition:
     reported_timestamp_ms: int | None
     excluded: bool
     rejected: Outcome | str | None
+    observed: PartitionObservation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,24 @@ class HeartbeatState:
 
 
 @dataclass(frozen=True, slots=True)
+class ObserverState:
+    """What the observer of a clock's committed offsets found in its last poll.
+
+    Attributes:
+        at_ms: when the poll ended, by the observer's wall clock.
+        problem: why the group's offsets are not known; "" if they are.
+        waiting: the number of partitions that have not passed the next boundary, for each reason
+            (`committed.rules.Obstacle`).
+        skipped_records: over how many offsets the group's commits have jumped since the observer started.
+    """
+
+    at_ms: int
+    problem: str
+    waiting: Mapping[str, int]
+    skipped_records: int
+
+
+@dataclass(frozen=True, slots=True)
 class PublicState:
     """A clock's state as one replica publishes it. Times and durations are milliseconds; None if unknown.
 
@@ -82,6 +104,9 @@ class PublicState:
         due_ticks: how many ticks are due and not emitted yet, as the leader last published it.
         leader: the name of the leader; None without a leader, or while the store does not answer.
         schedules: None if the clock has no schedules.
+        source: where its progress comes from: `reports` or `committed`.
+        after: its upstream clocks, in the order of the configuration, as its observer last read them.
+        observer: None for a clock with source `reports`, before the first poll, and while the store does not answer.
     """
 
     clock: str
@@ -103,6 +128,9 @@ class PublicState:
     heartbeats: HeartbeatState
     due_ticks: int | None = None
     schedules: SchedulesState | None = None
+    source: str = "reports"
+    after: tuple[UpstreamObservation, ...] = ()
+    observer: ObserverState | None = None
 
 
 def state_to_wire(state: PublicState) -> dict[str, Any]:
@@ -125,6 +153,9 @@ def state_to_wire(state: PublicState) -> dict[str, Any]:
         "leader": state.leader,
         "topics": list(state.topics),
         "group": state.group,
+        "source": state.source,
+        "after": [upstream_to_wire(upstream) for upstream in state.after],
+        "observer": None if state.observer is None else _observer_to_wire(state.observer),
         "heartbeats": {
             "every_seconds": _seconds(state.heartbeats.every_ms),
             "last_success_at": time_to_wire(state.heartbeats.last_success_ms),
@@ -153,8 +184,11 @@ def brief_state_to_wire(state: PublicState) -> dict[str, Any]:
             "since": time_to_wire(state.hold_since_ms),
             "partitions": [partition_to_wire(partition) for partition in hold.partitions[:1]],
             "partition_count": len(hold.partitions),
+            "upstream": None if hold.upstream is None else _name_to_wire(blamed(hold.upstream)),
         },
         "partitions": _counts_to_wire(state.partitions),
+        "source": state.source,
+        "after": [_name_to_wire((upstream.clock, upstream.url)) for upstream in state.after],
         "schedules": None if state.schedules is None else schedules_to_wire(replace(state.schedules, problems=())),
     }
 
@@ -195,6 +229,39 @@ def state_from_wire(wire: Mapping[str, Any]) -> PublicState:
         ),
         due_ticks=wire["due_ticks"],
         schedules=None if wire["schedules"] is None else schedules_from_wire(wire["schedules"]),
+        source=wire["source"],
+        after=tuple(upstream_from_wire(upstream) for upstream in wire["after"]),
+        observer=None if wire["observer"] is None else _observer_from_wire(wire["observer"]),
+    )
+
+
+def upstream_to_wire(upstream: UpstreamObservation) -> dict[str, Any]:
+    """Return the JSON of one item of `after`."""
+    last_ms = upstream.last_tick_ms
+    return {
+        "clock": upstream.clock,
+        "url": upstream.url,
+        "time": time_to_wire(last_ms),
+        "timestamp_seconds": None if last_ms is None else last_ms // 1000,
+        "status": upstream.status or None,
+        "hold": upstream.hold,
+        "problem": upstream.problem,
+    }
+
+
+def upstream_from_wire(wire: Mapping[str, Any]) -> UpstreamObservation:
+    """The reverse of `upstream_to_wire`; unknown fields are ignored.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: not an upstream clock.
+    """
+    return UpstreamObservation(
+        clock=wire["clock"],
+        url=wire["url"],
+        last_tick_ms=time_from_wire("time", wire["time"]),
+        status=wire["status"] or "",
+        hold=wire["hold"],
+        problem=wire["problem"],
     )
 
 
@@ -208,6 +275,9 @@ def public_partition_to_wire(partition: PublicPartition) -> dict[str, Any]:
         "reported_timestamp_ms": partition.reported_timestamp_ms,
         "excluded": partition.excluded,
         "refused": None if partition.rejected is None else str(partition.rejected),
+        "committed_offset": None if partition.observed is None else partition.observed.committed,
+        "end_offset": None if partition.observed is None else partition.observed.end,
+        "waits_for": None if partition.observed is None else partition.observed.waits_for,
     }
 
 
@@ -225,7 +295,38 @@ def public_partition_from_wire(wire: Mapping[str, Any]) -> PublicPartition:
         reported_timestamp_ms=wire["reported_timestamp_ms"],
         excluded=wire["excluded"],
         rejected=_member(Outcome, wire["refused"]),
+        observed=None
+        if wire["waits_for"] is None
+        else PartitionObservation(wire["committed_offset"], wire["end_offset"], wire["waits_for"]),
     )
+
+
+def blamed(upstream: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name and the URL of the last clock in the chain of an `upstream` of a hold: the one to blame."""
+    while (inner := (upstream["hold"] or {}).get("upstream")) is not None:
+        upstream = inner
+    return upstream["clock"], upstream["url"]
+
+
+def _name_to_wire(name: tuple[str, str]) -> dict[str, str]:
+    clock, url = name
+    return {"clock": clock, "url": url}
+
+
+def _observer_to_wire(observer: ObserverState) -> dict[str, Any]:
+    return {
+        "observed_at": time_to_wire(observer.at_ms),
+        "problem": observer.problem,
+        "waiting": dict(observer.waiting),
+        "skipped_records": observer.skipped_records,
+    }
+
+
+def _observer_from_wire(wire: Mapping[str, Any]) -> ObserverState:
+    at_ms = time_from_wire("observed_at", wire["observed_at"])
+    if at_ms is None:
+        raise ValueError("observed_at is null")
+    return ObserverState(at_ms, wire["problem"], dict(wire["waiting"]), int(wire["skipped_records"]))
 
 
 def _counts_to_wire(counts: PartitionCounts | None) -> dict[str, int | None]:

@@ -1,5 +1,5 @@
-// Reasons of holds, outcomes of reports and statuses in words. The code of a reason or an outcome is always shown beside
-// its words, because documents, metrics and logs use the code.
+// Reasons of holds, outcomes of reports, obstacles of partitions and statuses in words. The code is always shown beside its
+// words, because documents, metrics and logs use the code.
 
 const REASONS = {
   partition_behind: "Partitions are behind",
@@ -14,6 +14,7 @@ const REASONS = {
   ticklog_unavailable: "The tick log is not available",
   ticklog_truncated: "The tick log has lost records",
   ticklog_open_transaction: "Another program has an open transaction in the tick log",
+  upstream_behind: "An upstream clock is behind",
   leader_stuck: "The leader makes no progress",
   config_conflict: "Replicas have different configurations",
   no_leader: "No replica leads the clock",
@@ -26,6 +27,19 @@ const OUTCOMES = {
   not_milliseconds: "timestamp is not in milliseconds",
   foreign_group: "consumer of another group",
   foreign_topic: "another topic",
+};
+
+const OBSTACLES = {
+  not_observed: "not observed yet",
+  no_answer: "its broker does not answer",
+  recreated: "nothing counts yet since the topic was recreated",
+  above_end: "the committed offset is above the end",
+  nothing_committed: "the group has committed nothing",
+  leader_changed: "it has a new leader in Kafka",
+  not_processed: "the group has not processed it",
+  open_transaction: "a transaction is open",
+  too_far_ahead: "a timestamp is too far ahead",
+  no_timestamp: "a record has no timestamp",
 };
 
 const STATUSES = {
@@ -44,6 +58,9 @@ export const reasonText = (reason) => withCode(REASONS[reason], reason);
 
 // The outcome of a report in words, such as "timestamp too far ahead (too_far_ahead)".
 export const outcomeText = (outcome) => withCode(OUTCOMES[outcome], outcome);
+
+// What a partition of a clock with source `committed` waits for, such as "a transaction is open (open_transaction)".
+export const obstacleText = (obstacle) => withCode(OBSTACLES[obstacle], obstacle);
 
 export const isStatus = (code) => Object.hasOwn(STATUSES, code);
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from clocksvc.clock.holds import Reason
+from clocksvc.committed.rules import Obstacle
 from clocksvc.metrics.catalogue import CATALOGUE
 from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
 from clocksvc.metrics.outbox_metrics import OUTBOX_CATALOGUE
@@ -56,10 +57,14 @@ def test_an_alert_leads_to_its_section(alert: str) -> None:
 
 
 def test_every_section_is_of_an_alert_or_of_a_reason() -> None:
-    """A section without an alert or a reason must be removed; except the one for ticks that nothing holds."""
+    """A section without an alert or a reason must be removed; except the ones for ticks that nothing holds, and for what
+    partitions wait for."""
     holds = {f"Hold: {reason}" for reason in Reason}
 
-    assert set(SECTIONS) - set(ALERTS) - holds == {"The clock began in the wrong place"}
+    assert set(SECTIONS) - set(ALERTS) - holds == {
+        "The clock began in the wrong place",
+        "Clocks from committed offsets",
+    }
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -71,6 +76,12 @@ def test_a_reason_has_one_section(reason: Reason) -> None:
     assert found == [f"Hold: {reason}"] or f"Reason `{reason}`" in SECTIONS[found[0]]
     head = RUNBOOK.split("\n## ", 1)[0]
     assert re.search(rf"^\|[^|]*\b{reason}\b", head, re.MULTILINE), "the table at the top has it not"
+
+
+@pytest.mark.parametrize("obstacle", Obstacle)
+def test_what_a_partition_waits_for_has_an_advice(obstacle: Obstacle) -> None:
+    """Each obstacle of a partition is in the section of clocks from committed offsets."""
+    assert SECTIONS["Clocks from committed offsets"].count(f"`{obstacle}`") == 1
 
 
 def test_every_metric_in_it_is_exported() -> None:

@@ -190,6 +190,8 @@ def test_the_brief_form_to_the_letter(fleet: TestClient) -> None:
         "status": "running",
         "hold": None,
         "partitions": {"known": 2, "unknown": 0, "excluded": 0, "rejected": 0},
+        "source": "reports",
+        "after": [],
         "schedules": None,
     }
     assert found["e-holding"]["hold"] == {
@@ -197,6 +199,7 @@ def test_the_brief_form_to_the_letter(fleet: TestClient) -> None:
         "since": "2026-11-22T11:45:00Z",
         "partitions": [{"topic": TOPIC, "partition": 0}],
         "partition_count": 2,
+        "upstream": None,
     }
 
 

@@ -38,6 +38,7 @@ def test_the_history_to_the_letter(clock_fixture: ClockFixture, client: TestClie
                 "ended_at": None,
                 "partitions": [],
                 "detail": "paused by ann: a migration",
+                "upstream": None,
             },
             {
                 "reason": "partition_behind",
@@ -45,6 +46,7 @@ def test_the_history_to_the_letter(clock_fixture: ClockFixture, client: TestClie
                 "ended_at": "2026-11-22T12:03:00Z",
                 "partitions": [{"topic": TOPIC, "partition": 1}],
                 "detail": "the slowest partition has not reached the next boundary",
+                "upstream": None,
             },
         ],
         "next": None,

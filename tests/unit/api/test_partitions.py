@@ -69,6 +69,9 @@ def test_an_entry_to_the_letter(clock_fixture: ClockFixture, client: TestClient)
         "reported_timestamp_ms": NOON * 1000 + 2_500,
         "excluded": False,
         "refused": None,
+        "committed_offset": None,
+        "end_offset": None,
+        "waits_for": None,
     }
     assert (refused["time"], refused["reported_at"], refused["refused"]) == (None, None, "too_far_ahead")
 

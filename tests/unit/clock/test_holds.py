@@ -274,6 +274,7 @@ def test_reasons_are_the_ones_of_the_contract() -> None:
         "topic_missing",
         "ahead_of_time",
         "too_far_back",
+        "upstream_behind",
         "leader_stuck",
         "metadata_unavailable",
         "store_unavailable",
@@ -290,7 +291,7 @@ def test_reasons_are_the_ones_of_the_contract() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_when_a_hold_shows(reason: Reason) -> None:
     """Waiting for the next minute is a healthy clock's day until `hold_after`; conditions by name show at once."""
-    waits = reason.value in ("partition_behind", "reports_rejected", "ahead_of_time")
+    waits = reason.value in ("partition_behind", "reports_rejected", "ahead_of_time", "upstream_behind")
     one = Hold(reason)
 
     assert one.is_visible(quiet_ms=0, hold_after_ms=120_000) is not waits
@@ -314,15 +315,28 @@ def test_a_hold_on_the_wire() -> None:
         "reason": "partition_behind",
         "partitions": [{"topic": "orders", "partition": 1}],
         "detail": "orders:1 is behind",
+        "upstream": None,
     }
 
     assert one.to_wire() == wire
     assert Hold.from_wire(wire) == one
 
 
+def test_a_hold_names_the_clock_that_it_waits_for() -> None:
+    """With the hold of that clock, and so on."""
+    last = Hold(Reason.PAUSED, detail="paused by ann").to_wire()
+    first = {"clock": "raw", "url": "", "time": None, "status": "holding", "hold": last}
+    one = Hold(Reason.UPSTREAM_BEHIND, detail="waits for raw", upstream=first)
+
+    assert one.to_wire()["upstream"] == first
+    assert Hold.from_wire(one.to_wire()) == one
+    assert one.is_visible(quiet_ms=120_000, hold_after_ms=120_000)
+    assert not one.is_visible(quiet_ms=119_999, hold_after_ms=120_000), "it also occurs while a clock is healthy"
+
+
 def test_a_reason_that_is_not_known_passes_through() -> None:
     """A replica of an older version shows a newer leader's hold as it came, and at once, rather than none."""
-    wire = {"reason": "moon_phase", "partitions": [], "detail": "the moon is full"}
+    wire = {"reason": "moon_phase", "partitions": [], "detail": "the moon is full", "upstream": None}
     found = Hold.from_wire(wire)
 
     assert found.to_wire() == wire

@@ -50,7 +50,8 @@ def test_a_hold_has_a_beginning_before_any_leader_has_written_the_store() -> Non
 def test_an_unknown_reason_of_a_newer_leader_is_kept() -> None:
     """A replica of an older version shows a hold whose reason it does not know."""
     clock = clock_with_ticks()
-    hold = {"reason": "moon_phase", "partitions": [{"topic": "events", "partition": 0}], "detail": "the moon is full"}
+    named = [{"topic": "events", "partition": 0}]
+    hold = {"reason": "moon_phase", "partitions": named, "detail": "the moon is full", "upstream": None}
     clock.leader.leave()
     leases = clock.store_server.leases(log_of("clock"))
     assert leases.acquire("newer", "host-2:1 1", FOR_EVER_MS)

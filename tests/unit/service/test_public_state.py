@@ -10,8 +10,10 @@ from clocksvc.clock.holds import Hold, Reason, Status
 from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.tick import Tick
+from clocksvc.interfaces.observations import PartitionObservation, UpstreamObservation
 from clocksvc.service.public_state import (
     HeartbeatState,
+    ObserverState,
     PartitionCounts,
     PublicPartition,
     PublicState,
@@ -52,11 +54,24 @@ def holding_state() -> PublicState:
                 reported_timestamp_ms=NOON_MS + 2_123,
                 excluded=False,
                 rejected=Outcome.TOO_FAR_AHEAD,
+                observed=PartitionObservation(10, 12, "not_processed"),
             ),
         ),
         leader="host-1:4711",
         topics=("events",),
         group="consumers",
+        source="committed",
+        after=(
+            UpstreamObservation(
+                "raw",
+                "https://other",
+                NOON_MS,
+                "holding",
+                {"reason": "paused", "since": "2026-11-22T12:00:02Z", "partitions": [], "detail": "paused by ops"},
+            ),
+            UpstreamObservation("new", "", None, problem="no answer"),
+        ),
+        observer=ObserverState(NOON_MS + 125_000, "the group is a share group", {"not_processed": 2}, 7),
         heartbeats=HeartbeatState(30_000, NOON_MS, {"delivered": 3, "failed": 1, "expired": 0}),
         schedules=SchedulesState(8, 7, 2, 1, 0.25, 1_000, 1, 16.5, 3, NOON_MS - 60_000, ("partition 3: no answer",)),
     )
@@ -76,6 +91,7 @@ HOLDING_JSON: dict[str, Any] = {
         "reason": "partition_behind",
         "partitions": [{"topic": "events", "partition": 0}],
         "detail": "the slowest partition is behind",
+        "upstream": None,
         "since": "2026-11-22T12:00:02Z",
     },
     "partitions": {"known": 1, "unknown": 2, "excluded": 1, "rejected": 1},
@@ -94,6 +110,9 @@ HOLDING_JSON: dict[str, Any] = {
             "reported_timestamp_ms": None,
             "excluded": False,
             "refused": None,
+            "committed_offset": None,
+            "end_offset": None,
+            "waits_for": None,
         },
         {
             "topic": "events",
@@ -105,11 +124,41 @@ HOLDING_JSON: dict[str, Any] = {
             "reported_timestamp_ms": NOON_MS + 2_123,
             "excluded": False,
             "refused": "too_far_ahead",
+            "committed_offset": 10,
+            "end_offset": 12,
+            "waits_for": "not_processed",
         },
     ],
     "leader": "host-1:4711",
     "topics": ["events"],
     "group": "consumers",
+    "source": "committed",
+    "after": [
+        {
+            "clock": "raw",
+            "url": "https://other",
+            "time": "2026-11-22T12:00:00Z",
+            "timestamp_seconds": 1_795_348_800,
+            "status": "holding",
+            "hold": {"reason": "paused", "since": "2026-11-22T12:00:02Z", "partitions": [], "detail": "paused by ops"},
+            "problem": "",
+        },
+        {
+            "clock": "new",
+            "url": "",
+            "time": None,
+            "timestamp_seconds": None,
+            "status": None,
+            "hold": None,
+            "problem": "no answer",
+        },
+    ],
+    "observer": {
+        "observed_at": "2026-11-22T12:02:05Z",
+        "problem": "the group is a share group",
+        "waiting": {"not_processed": 2},
+        "skipped_records": 7,
+    },
     "heartbeats": {
         "every_seconds": 30.0,
         "last_success_at": "2026-11-22T12:00:00Z",
