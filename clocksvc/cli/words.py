@@ -1,4 +1,5 @@
-"""Reasons of holds, outcomes of reports and obstacles of partitions in words, with the code, which documents, metrics and logs use.
+"""Reasons of holds, outcomes of reports and obstacles of partitions in words, with the code, which documents, metrics
+and logs use.
 
 The status page has the same words (`api/status/words.js`).
 """

@@ -183,6 +183,87 @@ SCHEDULE_PARTITIONS = Metric(
     ("clock", "state"),
     "Partitions of schedules: owned by a scheduler, or unowned, so that nothing in them is sent.",
 )
+STAGE_BEHIND = Metric(
+    "clocksvc_stage_behind_seconds",
+    "gauge",
+    ("clock", "upstream"),
+    "How far a clock is behind an upstream clock: the difference of their last ticks. Absent before either has one.",
+)
+HOLDING_UPSTREAM = Metric(
+    "clocksvc_holding_upstream",
+    "gauge",
+    ("clock", "stage", "stage_reason"),
+    "1 for a clock that waits for upstream clocks, with the stage to blame and the reason of its hold, or none.",
+)
+OBSERVATION = Metric(
+    "clocksvc_observation_timestamp_seconds",
+    "gauge",
+    ("clock",),
+    "When the clock's committed offsets were last observed. Absent with source reports, and before the first time.",
+)
+WAITING_PARTITIONS = Metric(
+    "clocksvc_waiting_partitions",
+    "gauge",
+    ("clock", "waits_for"),
+    "Partitions that have not passed the next boundary, by what they wait for. Only with source committed.",
+)
+SKIPPED_RECORDS = Metric(
+    "clocksvc_skipped_records_total",
+    "counter",
+    ("clock",),
+    "Offsets over which commits have jumped, by retention or by a seek. Only with source committed.",
+    Exporter.LEADER,
+)
+GROUP_COMMITTED = Metric(
+    "clocksvc_group_committed_offset",
+    "gauge",
+    ("clock", "group", "topic", "partition"),
+    "The offset that the group has committed. Only with source committed. Absent if there is none that counts.",
+    Exporter.LEADER,
+)
+GROUP_END = Metric(
+    "clocksvc_group_end_offset",
+    "gauge",
+    ("clock", "group", "topic", "partition"),
+    "The high watermark of a partition that the group reads. Only with source committed.",
+    Exporter.LEADER,
+)
+OBSERVER_POLLS = Metric(
+    "clocksvc_observer_polls_total",
+    "counter",
+    (),
+    "Polls of this replica's observer of committed offsets. Absent without clocks with source committed.",
+)
+OBSERVER_SECONDS = Metric(
+    "clocksvc_observer_poll_seconds_total",
+    "counter",
+    (),
+    "The duration of all polls of this replica's observer.",
+)
+OBSERVER_REQUESTS = Metric(
+    "clocksvc_observer_requests_total",
+    "counter",
+    ("kind",),
+    "Requests of this replica's observer to Kafka, by kind.",
+)
+OBSERVER_READS = Metric(
+    "clocksvc_observer_record_reads_total",
+    "counter",
+    (),
+    "Single records that this replica's observer has read from Kafka.",
+)
+OBSERVER_FAILURES = Metric(
+    "clocksvc_observer_failures_total",
+    "counter",
+    (),
+    "Requests and reads of this replica's observer that Kafka did not answer completely.",
+)
+OBSERVER_RESTARTS = Metric(
+    "clocksvc_observer_restarts_total",
+    "counter",
+    (),
+    "How often the process of this replica's observer ended and was started again.",
+)
 STREAMS = Metric(
     "clocksvc_streams",
     "gauge",
@@ -232,6 +313,19 @@ CATALOGUE = (
     DISPATCHER_CHECKPOINT,
     TASK_DUPLICATES,
     SCHEDULE_PARTITIONS,
+    STAGE_BEHIND,
+    HOLDING_UPSTREAM,
+    OBSERVATION,
+    WAITING_PARTITIONS,
+    SKIPPED_RECORDS,
+    GROUP_COMMITTED,
+    GROUP_END,
+    OBSERVER_POLLS,
+    OBSERVER_SECONDS,
+    OBSERVER_REQUESTS,
+    OBSERVER_READS,
+    OBSERVER_FAILURES,
+    OBSERVER_RESTARTS,
     STREAMS,
     STREAMS_DROPPED,
     INVALID_HTTP,

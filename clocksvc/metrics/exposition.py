@@ -3,12 +3,14 @@
 import logging
 import threading
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Protocol
 
 from clocksvc.clock.logs import log_of
+from clocksvc.committed.stats import ObserverStats
 from clocksvc.errors import ClocksvcError
 from clocksvc.metrics.catalogue import (
     BUILD_INFO,
@@ -16,14 +18,19 @@ from clocksvc.metrics.catalogue import (
     INVALID_HTTP,
     LATENCY_BUCKETS_S,
     LEADER,
-    PARTITION_CLOCK,
+    OBSERVER_FAILURES,
+    OBSERVER_POLLS,
+    OBSERVER_READS,
+    OBSERVER_REQUESTS,
+    OBSERVER_RESTARTS,
+    OBSERVER_SECONDS,
     STREAMS,
     STREAMS_DROPPED,
     TICK_LATENCY,
     TICKS,
     Reading,
 )
-from clocksvc.metrics.readings import ClockSource, partition_clock_lines, read, store_answers
+from clocksvc.metrics.readings import ClockSource, partition_lines, read, store_answers
 from clocksvc.metrics.text_format import CONTENT_TYPE, render, sample_line
 from clocksvc.service.public_state import PublicState
 
@@ -45,7 +52,8 @@ class Metrics:
 
     Args:
         clocks: the names of all clocks of this process.
-        per_partition: whether to export partition clocks. Partitions that hold a clock are exported in both cases.
+        per_partition: whether to export partition clocks and the offsets of groups. Partitions that hold a clock are
+            exported in both cases.
     """
 
     def __init__(self, clocks: Iterable[str], *, per_partition: bool = True) -> None:
@@ -57,6 +65,7 @@ class Metrics:
         self._per_partition = per_partition
         self._sources: ClockSources | None = None
         self._invalid_http: Callable[[], int] | None = None
+        self._observer: Callable[[], ObserverStats | None] = lambda: None
         self._streams: Callable[[], Mapping[str, tuple[int, int]]] = dict
 
     def leading(self, log: int, yes: bool) -> None:
@@ -83,6 +92,10 @@ class Metrics:
         """Set a function that returns, for each clock, the number of open streams and the number of dropped streams."""
         self._streams = streams
 
+    def watch_observer(self, stats: Callable[[], ObserverStats | None]) -> None:
+        """Set a function that returns the totals of this process's observer; None if it has none."""
+        self._observer = stats
+
     def watch_invalid_http(self, count: Callable[[], int]) -> None:
         """Set a function that returns the number of requests that were not valid HTTP."""
         self._invalid_http = count
@@ -101,33 +114,49 @@ class Metrics:
             readings += Reading(LEADER, (clock, str(log)), float(log in led)), Reading(TICKS, (clock,), ticks[clock])
         if self._invalid_http is not None:
             readings.append(Reading(INVALID_HTTP, (), self._invalid_http()))
+        readings += _observer_readings(self._observer())
         for clock, (open_now, dropped) in self._streams().items():
             readings += Reading(STREAMS, (clock,), open_now), Reading(STREAMS_DROPPED, (clock,), dropped)
         clocks = self._read_states()
+        last_ticks_ms = {state.clock: state.last_tick.at_ms for _, state in clocks if state.last_tick is not None}
         for source, state in clocks:
-            readings += read(source, state, self._logs[state.clock] in led)
-        partitions = self._partition_clocks([one for one in clocks if self._logs[one[1].clock] in led])
-        lines = {TICK_LATENCY.name: latencies, PARTITION_CLOCK.name: partitions}
-        return render(CATALOGUE, readings, lines), CONTENT_TYPE
+            readings += read(source, state, self._logs[state.clock] in led, last_ticks_ms)
+        lines = self._partition_lines([one for one in clocks if self._logs[one[1].clock] in led])
+        return render(CATALOGUE, readings, {TICK_LATENCY.name: latencies, **lines}), CONTENT_TYPE
 
     def _read_states(self) -> list[tuple[ClockSource, PublicState]]:
         if self._sources is None:
             return []
         return [(self._sources[state.clock], state) for state in self._sources.states(self._logs)]
 
-    def _partition_clocks(self, led: Iterable[tuple[ClockSource, PublicState]]) -> Iterator[str]:
-        """Return the lines of the partition clocks. Ends at the first failed read of the store."""
+    def _partition_lines(self, led: Iterable[tuple[ClockSource, PublicState]]) -> dict[str, list[str]]:
+        """Return the lines of all partitions by the metric's name. Ends at the first failed read of the store."""
+        lines = defaultdict[str, list[str]](list)
         for source, state in led if self._per_partition else ():
             if not store_answers(state):
                 continue
             try:
-                yield from partition_clock_lines(source, state)
+                for metric, more in partition_lines(source, state).items():
+                    lines[metric.name] += more
             except ClocksvcError as error:
                 logger.warning(
-                    "scrape lacks partition clocks, the store does not answer",
+                    "scrape lacks the metrics of partitions, the store does not answer",
                     extra={"clock": state.clock, "error": str(error)},
                 )
-                return
+                break
+        return lines
+
+
+def _observer_readings(stats: ObserverStats | None) -> Iterator[Reading]:
+    if stats is None:
+        return
+    yield Reading(OBSERVER_POLLS, (), stats.polls)
+    yield Reading(OBSERVER_SECONDS, (), stats.poll_seconds)
+    for kind, count in stats.requests.items():
+        yield Reading(OBSERVER_REQUESTS, (kind,), count)
+    yield Reading(OBSERVER_READS, (), stats.record_reads)
+    yield Reading(OBSERVER_FAILURES, (), stats.failures)
+    yield Reading(OBSERVER_RESTARTS, (), stats.restarts)
 
 
 @dataclass(slots=True)

@@ -3,43 +3,53 @@
 If the store does not answer, the metrics that come from the store are absent. The other metrics are not affected.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Outcome, Partition
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import ClockSpec, upstream_name
 from clocksvc.interfaces.counters import Counters
+from clocksvc.interfaces.observations import PartitionObservation
 from clocksvc.interfaces.progress import PartitionClock
 from clocksvc.interfaces.store import Store
 from clocksvc.metrics.catalogue import (
     DISPATCHER_CHECKPOINT,
     DUE_TICKS,
     GLOBAL_CLOCK,
+    GROUP_COMMITTED,
+    GROUP_END,
     HEARTBEAT_EVERY,
     HEARTBEAT_SUCCESS,
     HEARTBEATS,
     HOLD_AFTER,
     HOLDING,
     HOLDING_PARTITION,
+    HOLDING_UPSTREAM,
     INTERVAL,
     LAST_TICK_EMITTED,
     LATE_RECORDS,
+    OBSERVATION,
     OUT_OF_ORDERNESS,
     PARTITION_CLOCK,
     PARTITIONS,
     READY,
     REPORTS,
     SCHEDULE_PARTITIONS,
+    SKIPPED_RECORDS,
+    STAGE_BEHIND,
     TASK_DUPLICATES,
     TASKS,
+    WAITING_PARTITIONS,
+    Metric,
     Reading,
 )
+from clocksvc.metrics.text_format import escaped
 from clocksvc.service.heartbeats import OUTCOMES as HEARTBEAT_OUTCOMES
-from clocksvc.service.public_state import PublicState
+from clocksvc.service.public_state import PublicState, blamed_stage
 
 NO_HOLD = "none"
-"""The reason of `clocksvc_holding` if the clock does not hold."""
+"""The reason of `clocksvc_holding` if the clock does not hold, and that of a stage without a hold."""
 MAX_HOLDING_PARTITIONS = 10
 PAGE_SIZE = 500
 """The number of partitions read at once. One page keeps Redis busy for about 2 ms, which delays a leader's round."""
@@ -64,17 +74,20 @@ class ClockSource(Protocol):
         """Return why this replica can't answer for the clock, or "" if it can. Does not block."""
 
 
-def read(source: ClockSource, state: PublicState, leads: bool) -> Iterator[Reading]:
-    """Return the metrics of a clock, without its partition clocks. Does not block.
+def read(source: ClockSource, state: PublicState, leads: bool, last_ticks_ms: Mapping[str, int]) -> Iterator[Reading]:
+    """Return the metrics of a clock, without those of its partitions. Does not block.
 
     Args:
         state: the clock's state.
         leads: whether this process leads the clock. Only the leader exports the store's counts.
+        last_ticks_ms: the last ticks of this installation's clocks, by their names.
     """
     spec = source.spec
     yield from _configured(spec)
     yield Reading(READY, (spec.name,), float(not source.cached_readiness_error()))
     yield from _state(spec.name, state)
+    yield from _stages(state, last_ticks_ms)
+    yield from _observer(state, leads)
     if leads and source.counters is not None and store_answers(state):
         yield from _counters(spec, source.counters)
 
@@ -84,37 +97,50 @@ def store_answers(state: PublicState) -> bool:
     return state.hold is None or state.hold.reason is not Reason.STORE_UNAVAILABLE
 
 
-def partition_clock_lines(source: ClockSource, state: PublicState) -> list[str]:
-    """Return a clock's partition clocks as lines of Prometheus's text format, without unknown and excluded partitions.
+def partition_lines(source: ClockSource, state: PublicState) -> dict[Metric, list[str]]:
+    """Return the metrics of a clock's partitions, as lines of Prometheus's text format.
 
-    Reads the store only if the clock has more partitions than its state names. The lines are written directly: to
-    create 10,000 objects instead would take several times as long.
+    They are the partition clocks that are known, and the group's offsets if they are observed. Excluded partitions have
+    none. Reads the store only if the clock has more partitions than its state names. The lines are written
+    directly: to create 10,000 objects instead would take several times as long.
 
     Raises:
         StoreUnavailable: the store does not answer.
     """
-    counts, clock = state.partitions, source.spec.name
+    counts, lines = state.partitions, _PartitionLines(source.spec)
     if counts is not None and counts.known + counts.unknown <= len(state.slowest):
-        return [
-            _partition_clock_line(clock, one.partition, one.clock_ms)
-            for one in state.slowest
-            if one.clock_ms is not None
-        ]
+        for shown in state.slowest:
+            lines.add(shown.partition, shown.clock_ms, shown.observed)
+        return lines.by_metric
     parameters = source.store.snapshot().parameters
     if parameters is None:
-        return []
+        return {}
     late_ms = parameters.out_of_orderness_ms
-    return [
-        _partition_clock_line(clock, one.partition, one.raw_ms - late_ms)
-        for one in _all_partitions(source.store)
-        if one.raw_ms is not None and not one.excluded
-    ]
+    for one in _all_partitions(source.store):
+        if not one.excluded:
+            lines.add(one.partition, None if one.raw_ms is None else one.raw_ms - late_ms, one.observed)
+    return lines.by_metric
 
 
-def _partition_clock_line(clock: str, partition: Partition, at_ms: int) -> str:
-    # The names of clocks and topics have no character that needs escaping.
-    labels = f'clock="{clock}",partition="{partition.number}",topic="{partition.topic}"'
-    return f"{PARTITION_CLOCK.name}{{{labels}}} {_seconds(at_ms)}\n"
+class _PartitionLines:
+    """The lines of the partitions of one clock, by metric."""
+
+    def __init__(self, spec: ClockSpec) -> None:
+        self.by_metric: dict[Metric, list[str]] = {PARTITION_CLOCK: [], GROUP_COMMITTED: [], GROUP_END: []}
+        # The names of clocks and topics have no character that needs escaping.
+        self._clock = f'clock="{spec.name}"'
+        self._group = f'{self._clock},group="{escaped(spec.group)}"'
+
+    def add(self, partition: Partition, at_ms: int | None, observed: PartitionObservation | None) -> None:
+        labels = f'partition="{partition.number}",topic="{partition.topic}"'
+        if at_ms is not None:
+            line = f"{PARTITION_CLOCK.name}{{{self._clock},{labels}}} {_seconds(at_ms)}\n"
+            self.by_metric[PARTITION_CLOCK].append(line)
+        if observed is None:
+            return
+        for metric, offset in ((GROUP_COMMITTED, observed.committed), (GROUP_END, observed.end)):
+            if offset is not None:
+                self.by_metric[metric].append(f"{metric.name}{{{self._group},{labels}}} {offset}\n")
 
 
 def _configured(spec: ClockSpec) -> Iterator[Reading]:
@@ -148,6 +174,32 @@ def _hold(clock: str, hold: Hold | None) -> Iterator[Reading]:
     yield Reading(HOLDING, (clock, NO_HOLD if hold is None else str(hold.reason)), float(hold is not None))
     for partition in () if hold is None else hold.partitions[:MAX_HOLDING_PARTITIONS]:
         yield Reading(HOLDING_PARTITION, (clock, partition.topic, str(partition.number)), 1)
+
+
+def _stages(state: PublicState, last_ticks_ms: Mapping[str, int]) -> Iterator[Reading]:
+    """Return how far a clock is behind its upstream clocks, and for which stage it waits."""
+    own = state.last_tick
+    for upstream in state.after:
+        # Of this installation's clocks, this process knows the last tick better than the observer.
+        last_ms = upstream.last_tick_ms if upstream.url else last_ticks_ms.get(upstream.clock)
+        if own is not None and last_ms is not None:
+            labels = state.clock, upstream_name(upstream.clock, upstream.url)
+            yield Reading(STAGE_BEHIND, labels, max(0, last_ms - own.at_ms) / 1000)
+    if state.hold is not None and state.hold.upstream is not None:
+        stage = blamed_stage(state.hold.upstream)
+        reason = (stage["hold"] or {}).get("reason", NO_HOLD)
+        yield Reading(HOLDING_UPSTREAM, (state.clock, upstream_name(stage["clock"], stage["url"]), reason), 1)
+
+
+def _observer(state: PublicState, leads: bool) -> Iterator[Reading]:
+    observer = state.observer
+    if observer is None:
+        return
+    yield Reading(OBSERVATION, (state.clock,), observer.at_ms / 1000)
+    for waits_for, count in observer.waiting.items():
+        yield Reading(WAITING_PARTITIONS, (state.clock, waits_for), count)
+    if leads:
+        yield Reading(SKIPPED_RECORDS, (state.clock,), observer.skipped_records)
 
 
 def _counters(spec: ClockSpec, counters: Counters) -> Iterator[Reading]:

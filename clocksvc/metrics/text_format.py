@@ -36,8 +36,13 @@ def sample_line(name: str, names: tuple[str, ...], labels: tuple[str, ...], valu
     """Return one sample as a line, with its labels in order of their names. `names` are the names of the labels."""
     if not names:
         return f"{name} {float(value)}\n"
-    pairs = sorted([f'{label}="{text.translate(_ESCAPED)}"' for label, text in zip(names, labels, strict=True)])
+    pairs = sorted([f'{label}="{escaped(text)}"' for label, text in zip(names, labels, strict=True)])
     return f"{name}{{{','.join(pairs)}}} {float(value)}\n"
+
+
+def escaped(text: str) -> str:
+    """Return a label's value as it is written between quotes."""
+    return text.translate(_ESCAPED)
 
 
 def _head(metric: Metric) -> str:

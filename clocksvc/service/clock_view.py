@@ -16,11 +16,18 @@ from clocksvc.clock.tick import Tick
 from clocksvc.errors import ClocksvcError, StoreUnavailable
 from clocksvc.interfaces.clock_reads import ClockReading
 from clocksvc.interfaces.counters import Counters
+from clocksvc.interfaces.observations import Observation, UpstreamObservation
 from clocksvc.interfaces.progress import PartitionClock, Snapshot
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import Time
 from clocksvc.service.heartbeats import OUTCOMES
-from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState
+from clocksvc.service.public_state import (
+    HeartbeatState,
+    ObserverState,
+    PartitionCounts,
+    PublicPartition,
+    PublicState,
+)
 from clocksvc.service.schedules_state import SchedulesState, SchedulesView
 from clocksvc.service.tick_feed import TickFeed
 
@@ -238,6 +245,9 @@ class ClockView:
             heartbeats=self._heartbeats(cached.counters),
             due_ticks=cached.due_ticks,
             schedules=cached.schedules,
+            source=self.spec.source,
+            after=self._after(None if snapshot is None else snapshot.observation),
+            observer=_observer(None if snapshot is None else snapshot.observation),
         )
 
     def _hold(self, cached: _Cached, last: Tick | None, now_ms: int) -> Hold | None:
@@ -269,6 +279,13 @@ class ClockView:
             counts=None if counters is None else dict.fromkeys(OUTCOMES, 0) | dict(counters.heartbeats),
         )
 
+    def _after(self, observation: Observation | None) -> tuple[UpstreamObservation, ...]:
+        read = {} if observation is None else {(one.clock, one.url): one for one in observation.upstreams}
+        return tuple(
+            read.get((upstream.clock, upstream.url)) or UpstreamObservation(upstream.clock, upstream.url, None)
+            for upstream in self.spec.after
+        )
+
     def _partition(self, clock: PartitionClock, now_ms: int) -> PublicPartition:
         raw_ms, late_ms = clock.raw_ms, self._out_of_orderness_ms
         clock_ms = None if raw_ms is None or late_ms is None else max(0, raw_ms - late_ms)
@@ -280,7 +297,14 @@ class ClockView:
             reported_timestamp_ms=raw_ms,
             excluded=clock.excluded,
             rejected=clock.rejected,
+            observed=clock.observed,
         )
+
+
+def _observer(observation: Observation | None) -> ObserverState | None:
+    if observation is None:
+        return None
+    return ObserverState(observation.at_ms, observation.problem, dict(observation.waiting), observation.skipped_records)
 
 
 def published_hold(leader_status: str | None) -> Hold | None:

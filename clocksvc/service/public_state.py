@@ -184,11 +184,11 @@ def brief_state_to_wire(state: PublicState) -> dict[str, Any]:
             "since": time_to_wire(state.hold_since_ms),
             "partitions": [partition_to_wire(partition) for partition in hold.partitions[:1]],
             "partition_count": len(hold.partitions),
-            "upstream": None if hold.upstream is None else _name_to_wire(blamed(hold.upstream)),
+            "upstream": None if hold.upstream is None else _name_to_wire(blamed_stage(hold.upstream)),
         },
         "partitions": _counts_to_wire(state.partitions),
         "source": state.source,
-        "after": [_name_to_wire((upstream.clock, upstream.url)) for upstream in state.after],
+        "after": [{"clock": upstream.clock, "url": upstream.url} for upstream in state.after],
         "schedules": None if state.schedules is None else schedules_to_wire(replace(state.schedules, problems=())),
     }
 
@@ -301,16 +301,15 @@ def public_partition_from_wire(wire: Mapping[str, Any]) -> PublicPartition:
     )
 
 
-def blamed(upstream: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the name and the URL of the last clock in the chain of an `upstream` of a hold: the one to blame."""
+def blamed_stage(upstream: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the last clock in the chain of the `upstream` of a hold: the one to blame."""
     while (inner := (upstream["hold"] or {}).get("upstream")) is not None:
         upstream = inner
-    return upstream["clock"], upstream["url"]
+    return upstream
 
 
-def _name_to_wire(name: tuple[str, str]) -> dict[str, str]:
-    clock, url = name
-    return {"clock": clock, "url": url}
+def _name_to_wire(stage: Mapping[str, Any]) -> dict[str, str]:
+    return {"clock": stage["clock"], "url": stage["url"]}
 
 
 def _observer_to_wire(observer: ObserverState) -> dict[str, Any]:

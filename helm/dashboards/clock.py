@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import AnnotationQuery, Dashboard
 
-from helm.dashboards import clock_now, clock_partitions, clock_work
+from helm.dashboards import clock_now, clock_partitions, clock_work, observed
 from helm.dashboards import queries as q
 from helm.dashboards.panels import row
 from helm.dashboards.parts import (
@@ -26,6 +26,7 @@ _ROWS = {
     "Now": clock_now.tiles,
     "Time": clock_now.through_time,
     "Partitions": clock_partitions.panels,
+    "Committed offsets and upstream clocks": observed.of_clock,
     "Leader": clock_now.leadership,
     "Records and reports": clock_work.records,
     "Heartbeats": clock_work.heartbeats,

@@ -8,6 +8,7 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.common import BigValueGraphMode, BigValueTextMode
 from grafana_foundation_sdk.models.dashboard import DashboardLinkType, Panel
 
+from helm.dashboards import observed
 from helm.dashboards import queries as q
 from helm.dashboards.clock_now import BEHIND_STEPS, HEARTBEAT_STEPS, HELD_WORDS, replicas
 from helm.dashboards.panels import as_columns, bars, colored, grid, lines, number, states, thresholds, with_lines_at
@@ -36,8 +37,8 @@ from helm.dashboards.parts import (
 )
 
 _DESCRIPTION = (
-    "All clocks of clocksvc: how many hold and why, how many catch up, the 20 worst clocks, and which replica "
-    "leads which logs. Times are UTC."
+    "All clocks of clocksvc: how many hold and why, how many catch up, the 20 worst clocks, the stages of pipelines, "
+    "and which replica leads which logs. Times are UTC."
 )
 _TO_ONE_CLOCK = "/d/" + ONE_CLOCK + "?${__url_time_range}&${datasource:queryparam}&${job:queryparam}&var-clock="
 
@@ -75,7 +76,7 @@ def dashboard() -> Dashboard:
     built = blank("clocksvc: fleet", ALL_CLOCKS, _DESCRIPTION, job_variable()).link(page_link("")).link(runbook_link())
     for variable in (clocks_variable(), page_variable(), runbook_variable()):
         built = built.with_variable(variable)
-    for panel in (*_tiles(), *_all_clocks(), *_worst(), *_work(), *_replicas()):
+    for panel in (*_tiles(), *_all_clocks(), *_worst(), *_work(), *observed.of_fleet(), *_replicas()):
         built = built.with_panel(panel)
     return built
 

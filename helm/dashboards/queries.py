@@ -131,7 +131,8 @@ def behind_quantile(quantile: float) -> str:
 
 # -- partitions ----------------------------------------------------------------------------------------------------
 
-_PARTITION = of("clocksvc_partition_clock_timestamp_seconds", 'topic=~"$topic"')
+_TOPIC = 'topic=~"$topic"'
+_PARTITION = of("clocksvc_partition_clock_timestamp_seconds", _TOPIC)
 PARTITION_CLOCK = f"max by (clock, topic, partition) ({_PARTITION})"
 _LAST_KNOWN = f"max by (clock, topic, partition) (last_over_time({_PARTITION}[$__range] @ end()))"
 DRIFT = f"{PARTITION_CLOCK} - on (clock) group_left () {GLOBAL_CLOCK}"
@@ -164,6 +165,35 @@ def drift(aggregate: str, parameter: str = "") -> str:
     `aggregate` is `min`, or `quantile` with its `parameter`.
     """
     return f"{aggregate} by (clock) ({parameter}{_PARTITION}) - {GLOBAL_CLOCK}"
+
+
+# -- committed offsets, and stages of pipelines ----------------------------------------------------------------------
+
+STAGE_BEHIND = f"max by (clock, upstream) ({of('clocksvc_stage_behind_seconds')})"
+WAITING_CLOCKS = (
+    f"count by (stage, stage_reason) (max by (clock, stage, stage_reason) ({of('clocksvc_holding_upstream')}))"
+)
+"""The number of clocks that wait, for each stage to blame and the reason of its hold."""
+OBSERVATION_AGE = f"time() - max by (clock) ({of('clocksvc_observation_timestamp_seconds')})"
+WAITING_PARTITIONS = f"max by (clock, waits_for) ({of('clocksvc_waiting_partitions')})"
+SKIPPED = of("clocksvc_skipped_records_total")
+_END, _COMMITTED = (
+    f"max by (clock, group, topic, partition) ({of(metric, _TOPIC)})"
+    for metric in ("clocksvc_group_end_offset", "clocksvc_group_committed_offset")
+)
+LAG = f"{_END} - {_COMMITTED}"
+"""The number of offsets that the group has not committed, for each partition."""
+
+
+def observer_rate(counter: str, *labels: str) -> str:
+    """Return the rate of a counter of all observers per second."""
+    rate = f'rate(clocksvc_observer_{counter}{{job=~"$job"}}[$__rate_interval])'
+    return f"sum by ({', '.join(labels)}) ({rate})" if labels else f"sum({rate})"
+
+
+OBSERVER_POLL = f"{observer_rate('poll_seconds_total')} / ({observer_rate('polls_total')} > 0)"
+"""The mean duration of a poll. Without a poll there is no result."""
+OBSERVER_RESTARTS = 'sum by (instance) (increase(clocksvc_observer_restarts_total{job=~"$job"}[$__rate_interval]))'
 
 
 # -- jobs ----------------------------------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 // that hold the clock: rejected reports, the time of the last report, heartbeats. docs/runbook.md has more.
 
 import { secondsSince } from "./ages.js";
-import { duration, nameFirst, partitionName } from "./format.js";
+import { duration, nameFirst, partitionName, stageName } from "./format.js";
 import { heartbeats } from "./heartbeats.js";
-import { outcomeText } from "./words.js";
+import { obstacleText, outcomeText, reasonText } from "./words.js";
 
 const SILENT_S = 30; // consumers repeat the reports of all their partitions every 10 s
 
@@ -23,8 +23,8 @@ const REJECTED = {
 };
 
 const ADVICE = {
-  partition_behind: (clock) => [...rejections(clock), ...silent(clock), ...reported(clock)],
-  partition_unreported: (clock) => [...rejections(clock), ...unreported(clock)],
+  partition_behind: (clock) => (isObserved(clock) ? observed(clock) : [...rejections(clock), ...silent(clock), ...reported(clock)]),
+  partition_unreported: (clock) => (isObserved(clock) ? observed(clock) : [...rejections(clock), ...unreported(clock)]),
   reports_rejected: (clock) => rejections(clock),
   topic_missing: (clock) => [
     `Kafka does not list a topic of this clock (${clock.topics.join(", ")}). If the name is wrong, correct it. If the topic exists, grant the permission Describe. If it is gone for good, remove it from the configuration.`,
@@ -36,6 +36,7 @@ const ADVICE = {
     "If the consumers still process old records, wait: the clock begins by itself. If their timestamps are wrong, correct the consumer or the producer.",
     `To begin that far in the past, set a larger max_past for clock ${clock.clock}.`,
   ],
+  upstream_behind: (clock) => waitsFor(clock),
   metadata_unavailable: () => [
     "Check that the brokers are up and give topic ids (Kafka 2.8 or later), and that this service may describe the topics. The clock continues by itself; no tick is lost.",
   ],
@@ -61,6 +62,22 @@ const ADVICE = {
   config_conflict: () => ["Finish the rolling update, or stop the replicas with the wrong configuration. The detail above names them."],
   no_leader: () => ["Check that replicas run and reach Redis and Kafka; see their logs. A replica then leads within seconds."],
   paused: () => ["Nothing is broken. Ask the operator before you resume the clock. The skipped ticks then follow."],
+};
+
+// What to do about partitions of a clock with source `committed`, by what they wait for.
+const OBSERVED = {
+  not_observed: () => "Wait some seconds. If it remains, no observer works: see the log of the replica that leads the clock.",
+  no_answer: () => "Check that the brokers are up. The partition continues by itself.",
+  recreated: ({ group }) => `The topic was recreated. Restart the consumers of group ${group}, so that they commit offsets of the new topic.`,
+  above_end: ({ group }) => `The committed offset is above the end: it belongs to a former topic, or records were lost. Restart the consumers of group ${group}.`,
+  nothing_committed: ({ group }) =>
+    `Start group ${group}. A consumer with auto.offset.reset=latest commits nothing while the partition is quiet: write one record to it, or reset the group's offset to the current end.`,
+  leader_changed: () => "Nothing. The partition passes a later boundary.",
+  not_processed: ({ group }) =>
+    `Start the consumers of group ${group}, or make them faster. If the committed offset does not move although they run, they do not commit: they must commit after processing.`,
+  open_transaction: () => "Wait until the producer's transaction.timeout.ms is over. Then find the transaction with kafka-transactions.sh find-hanging and abort it.",
+  too_far_ahead: () => "Find the producer whose clock is ahead, and correct its time (NTP). Without lag, the partition continues by itself after drain_delay.",
+  no_timestamp: () => "Let the producer set a timestamp, or set message.timestamp.type=LogAppendTime for the topic. Without lag, the partition continues by itself after drain_delay.",
 };
 
 const OTHER = () => ["This reason is newer than this page. See the detail above and the leader's log."];
@@ -126,6 +143,29 @@ function unreported(clock) {
     : "One processed record or heartbeat in each partition is enough.";
   const quiet = beats.late ? `A partition without records needs a heartbeat. ${beats.text}` : enough;
   return [`Start the consumers of group ${clock.group}. If they run, check that they report this clock's topics (${clock.topics.join(", ")}) and have all partitions.`, quiet];
+}
+
+const isObserved = ({ source }) => source === "committed";
+
+// One sentence for each reason why partitions that hold the clock wait.
+function observed(clock) {
+  if (!clock.hold.partitions.length) return unreported(clock);
+  const lines = holding(clock).filter((line) => line.waits_for);
+  return [...new Set(lines.map((line) => line.waits_for))].map((waitsFor) => {
+    const named = namesOf(lines.filter((line) => line.waits_for === waitsFor));
+    return `${named}: ${obstacleText(waitsFor)}. ${OBSERVED[waitsFor]?.(clock) ?? "See the runbook of the newer version."}`;
+  });
+}
+
+// The stage to blame is the last one in the chain of upstream clocks.
+function waitsFor({ clock, hold: { upstream } }) {
+  if (!upstream) return ["See the upstream clocks of this clock (after)."];
+  let stage = upstream;
+  while (stage.hold?.upstream) stage = stage.hold.upstream;
+  const name = stageName(stage);
+  const where = stage.url ? `It belongs to the service at ${stage.url}: see its page.` : "Select it in the pipeline above to see what to do.";
+  const why = stage.hold ? `holds: ${reasonText(stage.hold.reason)}` : "has not emitted the next boundary";
+  return [`The stage ${name} ${why}. ${where}`, `${clock} itself has nothing to process. Its ticks follow by themselves.`];
 }
 
 const isReported = (clock, { reported_at: last }) => last !== null && secondsSince(clock, last) <= SILENT_S;

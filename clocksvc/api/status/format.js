@@ -50,6 +50,9 @@ export function plural(number, one, many = `${one}s`) {
 
 export const partitionName = ({ topic, partition }) => `${topic}:${partition}`;
 
+// The name of a stage of a pipeline, such as raw, or raw@ and the URL if another service runs it.
+export const stageName = ({ clock, url }) => (url ? `${clock}@${url}` : clock);
+
 // The first few names, then the number of the others. `total` is larger than the number of names if not all are known.
 export function nameFirst(names, most = 5, total = names.length) {
   const named = names.slice(0, most);

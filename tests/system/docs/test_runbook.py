@@ -30,6 +30,7 @@ ALERTS: dict[str, dict[str, Any]] = {
 OF_INSTALLATIONS = {
     *("ClocksvcNoLeader", "ClocksvcTwoLeaders", "ClocksvcLeaderUnsteady"),
     *("ClocksvcStoreUnavailable", "ClocksvcStoreMismatch", "ClocksvcReplicaNotReady"),
+    "ClocksvcObserverUnsteady",
 }
 """Alerts that are one for an installation or a replica, with the number of clocks or logs."""
 SEVERITIES = {"critical": "Critical", "warning": "Warning", "info": "Info"}
@@ -57,8 +58,8 @@ def test_an_alert_leads_to_its_section(alert: str) -> None:
 
 
 def test_every_section_is_of_an_alert_or_of_a_reason() -> None:
-    """A section without an alert or a reason must be removed; except the ones for ticks that nothing holds, and for what
-    partitions wait for."""
+    """A section without an alert or a reason must be removed; except the ones for ticks that nothing holds, and for
+    what partitions wait for."""
     holds = {f"Hold: {reason}" for reason in Reason}
 
     assert set(SECTIONS) - set(ALERTS) - holds == {

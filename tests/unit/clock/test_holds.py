@@ -1,7 +1,7 @@
 """The reasons a clock waits: each rule with rows that hold and rows that release."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -311,7 +311,7 @@ def test_a_brief_hold_shows_only_if_it_lasts() -> None:
 def test_a_hold_on_the_wire() -> None:
     """A hold is its reason, partitions and a sentence; and is read back as the same."""
     one = Hold(Reason.PARTITION_BEHIND, (Partition("orders", 1),), "orders:1 is behind")
-    wire = {
+    wire: dict[str, Any] = {
         "reason": "partition_behind",
         "partitions": [{"topic": "orders", "partition": 1}],
         "detail": "orders:1 is behind",
@@ -325,7 +325,7 @@ def test_a_hold_on_the_wire() -> None:
 def test_a_hold_names_the_clock_that_it_waits_for() -> None:
     """With the hold of that clock, and so on."""
     last = Hold(Reason.PAUSED, detail="paused by ann").to_wire()
-    first = {"clock": "raw", "url": "", "time": None, "status": "holding", "hold": last}
+    first: dict[str, Any] = {"clock": "raw", "url": "", "time": None, "status": "holding", "hold": last}
     one = Hold(Reason.UPSTREAM_BEHIND, detail="waits for raw", upstream=first)
 
     assert one.to_wire()["upstream"] == first
@@ -336,7 +336,7 @@ def test_a_hold_names_the_clock_that_it_waits_for() -> None:
 
 def test_a_reason_that_is_not_known_passes_through() -> None:
     """A replica of an older version shows a newer leader's hold as it came, and at once, rather than none."""
-    wire = {"reason": "moon_phase", "partitions": [], "detail": "the moon is full", "upstream": None}
+    wire: dict[str, Any] = {"reason": "moon_phase", "partitions": [], "detail": "the moon is full", "upstream": None}
     found = Hold.from_wire(wire)
 
     assert found.to_wire() == wire

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,14 +11,16 @@ from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.clock.tick import Tick
+from clocksvc.committed.stats import ObserverStats
 from clocksvc.interfaces.counters import TaskCounterKey
+from clocksvc.interfaces.observations import PartitionObservation, UpstreamObservation
 from clocksvc.interfaces.progress import PartitionClock, Snapshot
 from clocksvc.metrics.catalogue import CATALOGUE, Metric
 from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
 from clocksvc.metrics.exposition import Metrics
 from clocksvc.metrics.outbox_metrics import OUTBOX_CATALOGUE
 from clocksvc.metrics.scheduler_catalogue import SCHEDULER_CATALOGUE
-from clocksvc.service.public_state import PartitionCounts
+from clocksvc.service.public_state import ObserverState, PartitionCounts, PublicPartition
 from clocksvc.service.schedules_state import SchedulesState
 from clocksvc.testing import ManualTime
 from tests.faulty.store import FaultyStore
@@ -52,6 +55,20 @@ def test_catalogue_equals_document() -> None:
         assert (row[1], labels, row[3], row[4]) == (metric.type, metric.labels, metric.exporter, metric.help)
 
 
+OTHER = "https://clocksvc.other"
+
+
+def waited_for(clock: str, url: str = "", hold: Hold | None = None) -> dict[str, Any]:
+    """The `upstream` of a hold."""
+    wire = None if hold is None else hold.to_wire()
+    return {"clock": clock, "url": url, "time": None, "status": "holding", "hold": wire}
+
+
+def slowest(number: int, clock_ms: int | None, observed: PartitionObservation | None = None) -> PublicPartition:
+    """One of the slowest partitions in a state."""
+    return PublicPartition(Partition("ingest", number), clock_ms, None, None, clock_ms, False, None, observed)
+
+
 def drive_everything() -> Metrics:
     """A process in which every metric has a value."""
     view = FakeClockView()
@@ -59,9 +76,15 @@ def drive_everything() -> Metrics:
         last_tick=Tick("checkins", NOW_MS - 60_000, None, 60_000, NOW_MS),
         max_out_of_orderness_ms=10_000,
         due_ticks=3,
-        hold=Hold(Reason.PARTITION_BEHIND, (Partition("ingest", 1),)),
+        hold=Hold(Reason.UPSTREAM_BEHIND, (Partition("ingest", 1),), upstream=waited_for("raw", OTHER)),
+        after=(UpstreamObservation("raw", OTHER, NOW_MS),),
+        observer=ObserverState(NOW_MS, "", {"not_processed": 2}, 5),
         partitions=PartitionCounts(known=1, unknown=1, excluded=1, rejected=0),
         schedules=SchedulesState(8, owned=7),
+        slowest=(
+            slowest(0, NOW_MS - 10_000, PartitionObservation(10, 12, "not_processed")),
+            slowest(1, None, PartitionObservation(None, 7, "nothing_committed")),
+        ),
     )
     write_roster(view.store, 3, excluded=[Partition("ingest", 2)])
     report(view.store, 0, late_records=2)
@@ -73,6 +96,7 @@ def drive_everything() -> Metrics:
     metrics.ticked("checkins", 5, 0.004)
     metrics.watch_streams(lambda: {"checkins": (2, 1)})
     metrics.watch_invalid_http(lambda: 4)
+    metrics.watch_observer(lambda: ObserverStats(3, 0.25, {"ends": 6}, 2, 1, 1))
     return metrics
 
 
@@ -126,6 +150,97 @@ def test_partitions_of_schedules_are_owned_or_not(schedules: SchedulesState | No
     view.change(schedules=schedules)
 
     assert values(watching(view), "clocksvc_schedule_partitions", "state") == expected
+
+
+def with_after(*upstreams: UpstreamObservation, last_ms: int | None = NOW_MS) -> FakeClockView:
+    """A clock after others, with its last tick."""
+    view = FakeClockView(replace(SPEC, name="warehouse"))
+    view.change(after=upstreams, last_tick=None if last_ms is None else tick("warehouse", last_ms))
+    return view
+
+
+def tick(clock: str, at_ms: int) -> Tick:
+    """A tick."""
+    return Tick(clock, at_ms, None, 60_000, at_ms)
+
+
+def test_a_stage_is_behind_the_stage_before() -> None:
+    """The difference of the last ticks. This process knows the last tick of its own clocks better than an observer."""
+    raw = FakeClockView(replace(SPEC, name="raw"))
+    raw.change(last_tick=tick("raw", NOW_MS + 120_000))
+    ours = UpstreamObservation("raw", "", NOW_MS + 60_000)
+    theirs = UpstreamObservation("raw", OTHER, NOW_MS + 180_000)
+
+    found = values(watching(raw, with_after(ours, theirs)), "clocksvc_stage_behind_seconds", "upstream")
+
+    assert found == {"raw": 120, f"raw@{OTHER}": 180}
+
+
+def test_a_stage_is_never_ahead() -> None:
+    """If the observer has not read the upstream clock since its last tick, the clock is 0 s behind."""
+    view = with_after(UpstreamObservation("raw", OTHER, NOW_MS - 60_000))
+
+    assert values(watching(view), "clocksvc_stage_behind_seconds", "upstream") == {f"raw@{OTHER}": 0}
+
+
+@pytest.mark.parametrize(("own", "upstream"), [(None, NOW_MS), (NOW_MS, None)])
+def test_without_a_tick_a_stage_has_no_distance(own: int | None, upstream: int | None) -> None:
+    """Absent before either clock has a tick: unknown is not zero."""
+    view = with_after(UpstreamObservation("raw", OTHER, upstream), last_ms=own)
+
+    assert values(watching(view), "clocksvc_stage_behind_seconds", "upstream") == {}
+
+
+def test_the_stage_to_blame_is_the_last_one_of_the_chain() -> None:
+    """Each clock that waits has it with its reason. A clock that holds for another reason has no such series."""
+    raw = waited_for("raw", hold=Hold(Reason.PAUSED))
+    enriched = waited_for("enriched", hold=Hold(Reason.UPSTREAM_BEHIND, upstream=raw))
+    view = with_after()
+    view.change(hold=Hold(Reason.UPSTREAM_BEHIND, upstream=enriched))
+    metrics = watching(view)
+    waiting = (
+        values(metrics, "clocksvc_holding_upstream", "stage"),
+        values(metrics, "clocksvc_holding_upstream", "stage_reason"),
+    )
+
+    view.change(hold=Hold(Reason.UPSTREAM_BEHIND, upstream=waited_for("raw", OTHER)))
+    remote = (
+        values(metrics, "clocksvc_holding_upstream", "stage"),
+        values(metrics, "clocksvc_holding_upstream", "stage_reason"),
+    )
+    view.change(hold=Hold(Reason.PARTITION_BEHIND))
+
+    assert waiting == ({"raw": 1}, {"paused": 1})
+    assert remote == ({f"raw@{OTHER}": 1}, {"none": 1})
+    assert values(metrics, "clocksvc_holding_upstream", "stage") == {}
+
+
+def test_offsets_of_the_group_are_those_of_its_partitions() -> None:
+    """With the group's name, from the leader. What the group has not committed is absent, never 0."""
+    view = FakeClockView(replace(SPEC, group='of "two"'))
+    view.change(
+        slowest=(
+            slowest(0, NOW_MS, PartitionObservation(10, 12, "not_processed")),
+            slowest(1, None, PartitionObservation(None, 7, "nothing_committed")),
+            slowest(2, NOW_MS),
+        ),
+        partitions=PartitionCounts(2, 1, 0, 0),
+    )
+    metrics = watching(view)
+
+    assert values(metrics, "clocksvc_group_committed_offset", "partition") == {"0": 10}
+    assert values(metrics, "clocksvc_group_end_offset", "partition") == {"0": 12, "1": 7}
+    assert values(metrics, "clocksvc_group_end_offset", "group") == {'of "two"': 7}
+    assert values(watching(view, leads=False), "clocksvc_group_end_offset", "partition") == {}
+    assert values(watching(view, per_partition=False), "clocksvc_group_end_offset", "partition") == {}
+
+
+def test_a_process_without_an_observer_has_none_of_its_counts() -> None:
+    """A replica that leads no clock with source committed may have no observer."""
+    metrics = watching(FakeClockView())
+    metrics.watch_observer(lambda: None)
+
+    assert not [sample for sample in scrape(metrics) if sample.name.startswith("clocksvc_observer")]
 
 
 def test_partition_clock_is_less_the_out_of_orderness() -> None:
@@ -324,11 +439,15 @@ def test_the_log_of_each_clock_is_exported() -> None:
 
 @pytest.mark.parametrize(("leads", "most"), [(False, 20), (True, 30)])
 def test_the_number_of_series_of_a_clock(leads: bool, most: int) -> None:
-    """With everything but partitions, tasks and the schedules' partitions, at most 20, and 30 from the leader."""
+    """With everything but partitions, tasks, the schedules' partitions and upstream clocks, at most 20, and 30 from the
+    leader."""
     metrics = drive_everything()
     metrics.leading(log_of("checkins"), leads)
     apart = {"clocksvc_holding_partition", "clocksvc_partition_clock_timestamp_seconds", "clocksvc_tasks_total"}
     apart |= {"clocksvc_dispatcher_checkpoint_timestamp_seconds", "clocksvc_schedule_partitions"}
+    apart |= {"clocksvc_group_committed_offset", "clocksvc_group_end_offset", "clocksvc_waiting_partitions"}
+    apart |= {"clocksvc_stage_behind_seconds", "clocksvc_holding_upstream", "clocksvc_observation_timestamp_seconds"}
+    apart |= {"clocksvc_skipped_records_total"}
     samples = [one for one in scrape(metrics) if one.labels.get("clock") == "checkins" and one.name not in apart]
 
     assert most - 4 <= len(samples) <= most
