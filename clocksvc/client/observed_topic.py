@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from clocksvc.clock.partition import Partition
+from clocksvc.clock.spec import COMMITTED_OFFSETS
 from clocksvc.interfaces.progress import ClockParameters
 
 logger = logging.getLogger("clocksvc.reporter")
@@ -159,9 +160,10 @@ class ObservedTopic:
         clock, topics, problems = self._clock, ", ".join(parameters.topics), []
         assigned = ", ".join(sorted(self._assigned))
         if parameters.group != self._group:
-            problems.append(
-                f"reports of group {self._group!r} are rejected: clock {clock} belongs to group {parameters.group!r}"
-            )
+            belongs = f"clock {clock} belongs to group {parameters.group!r}"
+            if parameters.group.startswith(COMMITTED_OFFSETS):
+                belongs = f"clock {clock} follows committed offsets: remove the Reporter, or set source: reports"
+            problems.append(f"reports of group {self._group!r} are rejected: {belongs}")
         if self.name is not None and self.name not in parameters.topics:
             problems.append(f"reports of topic {self.name!r} are rejected: clock {clock} has topics {topics}")
         elif self.name is None and self.is_assigned_elsewhere(parameters):

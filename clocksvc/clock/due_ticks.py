@@ -27,8 +27,8 @@ def due_boundaries(inputs: HoldInputs, limit: int = MAX_TICKS_PER_ROUND) -> rang
     """Return the boundaries that are due, ascending, at most `limit`; or the hold if no boundary is due.
 
     The last due boundary is the one that the minimum has reached, but not later than the last boundary that both the
-    leader's and the store's own clocks have passed. The first tick of a clock is this boundary alone. For later ticks,
-    all boundaries after the last tick are due.
+    leader's and the store's own clocks have passed, and that all upstream clocks have ticked. The first tick of a clock
+    is this boundary alone. For later ticks, all boundaries after the last tick are due.
     """
     held = evaluate(inputs)
     if held is not None:
@@ -90,7 +90,7 @@ def share_ticks(due: Mapping[str, range], limit: int = MAX_TICKS_PER_ROUND) -> d
 
 def make_ticks(clock: str, inputs: HoldInputs, due: range, emitted_at_ms: int) -> list[Tick]:
     """Return the ticks for the due boundaries."""
-    excluded, previous_ms = inputs.roster.present_exclusions(), inputs.state.last_tick_ms
+    excluded, previous_ms = inputs.excluded, inputs.state.last_tick_ms
     made = []
     for at_ms in due:
         made.append(Tick(clock, at_ms, previous_ms, inputs.interval_ms, emitted_at_ms, excluded))

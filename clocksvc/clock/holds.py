@@ -57,6 +57,7 @@ _HEARTBEATS_OFF = (
 )
 
 
+_NOT_OBSERVED = "it is not known for every partition how far the group has processed it"
 _ALL_EXCLUDED = (
     "no partition is left that has to report: all are excluded. Include at least one with clocksvc include CLOCK "
     "TOPIC:PARTITION"
@@ -143,6 +144,10 @@ class HoldInputs:
         all_replicas_announced: True if every live replica has had time to announce itself after the store last lost
             announcements.
         heartbeats: True if the clock has heartbeats.
+        observed: True if the clock follows committed offsets, and not the reports of consumers.
+        upstream_ms: the last tick that all upstream clocks have committed; 0 if it is not known. None for a clock
+            without upstream clocks, and before it was read.
+        upstream_excluded: the partitions that ticks of upstream clocks excluded since the clock's last tick.
     """
 
     state: ClockState
@@ -158,6 +163,9 @@ class HoldInputs:
     digests: frozenset[str] = frozenset()
     all_replicas_announced: bool = True
     heartbeats: bool = True
+    observed: bool = False
+    upstream_ms: int | None = None
+    upstream_excluded: tuple[Partition, ...] = ()
 
     @property
     def watermark_boundary_ms(self) -> int:
@@ -177,9 +185,23 @@ class HoldInputs:
         return boundary.floor(self.now_ms, self.interval_ms)
 
     @property
+    def upstream_boundary_ms(self) -> int | None:
+        """The last boundary that all upstream clocks have ticked; None if there is no such limit."""
+        return None if self.upstream_ms is None else boundary.floor(self.upstream_ms, self.interval_ms)
+
+    @property
     def due_upto_ms(self) -> int:
-        """The last boundary that the minimum and both clocks have reached."""
-        return min(self.watermark_boundary_ms, self.wall_clock_boundary_ms)
+        """The last boundary that the minimum, both clocks and all upstream clocks have reached."""
+        reached_ms, upstream_ms = (
+            min(self.watermark_boundary_ms, self.wall_clock_boundary_ms),
+            self.upstream_boundary_ms,
+        )
+        return reached_ms if upstream_ms is None else min(reached_ms, upstream_ms)
+
+    @property
+    def excluded(self) -> tuple[Partition, ...]:
+        """The partitions that the next ticks list in `excluded`, sorted: this clock's, and those of upstream clocks."""
+        return tuple(sorted({*self.roster.present_exclusions(), *self.upstream_excluded}))
 
 
 def paused(inputs: HoldInputs) -> Hold | None:
@@ -235,12 +257,25 @@ def partition_unreported(inputs: HoldInputs) -> Hold | None:
     """
     if inputs.roster.required_count() == 0:
         return Hold(Reason.PARTITION_UNREPORTED, detail=_ALL_EXCLUDED)
+    if inputs.lowest_ms is None and inputs.observed:
+        return Hold(Reason.PARTITION_UNREPORTED, detail=_NOT_OBSERVED)
     if inputs.lowest_ms is None:
         return Hold(
             Reason.PARTITION_UNREPORTED,
             detail=_NOT_REPORTED.format(_HEARTBEATS_ON if inputs.heartbeats else _HEARTBEATS_OFF),
         )
     return None
+
+
+def upstream_behind(inputs: HoldInputs) -> Hold | None:
+    """Return a hold if an upstream clock has not committed the next boundary, or if this is not known.
+
+    The observer reports no partition at a boundary before that. This is a second guard.
+    """
+    upstream_ms = inputs.upstream_boundary_ms
+    if upstream_ms is None or upstream_ms > (inputs.state.last_tick_ms or 0):
+        return None
+    return Hold(Reason.UPSTREAM_BEHIND, detail="no tick of all upstream clocks is known for the next boundary")
 
 
 def too_far_back(inputs: HoldInputs) -> Hold | None:
@@ -299,6 +334,7 @@ RULES: tuple[Callable[[HoldInputs], Hold | None], ...] = (
     topic_without_id,
     topic_missing,
     partition_unreported,
+    upstream_behind,
     too_far_back,
     partition_behind,
     ahead_of_time,
@@ -363,5 +399,8 @@ def on_time_ms(spec: ClockSpec, out_of_orderness_ms: int) -> int:
     return 2 * spec.interval_ms + out_of_orderness_ms + spec.effective_hold_after_ms
 
 
+_BEFORE_FIRST_REPORT = (Reason.PARTITION_UNREPORTED, Reason.UPSTREAM_BEHIND, Reason.NO_LEADER)
+
+
 def _waits_for_first_report(hold: Hold | None) -> bool:
-    return hold is None or hold.reason in (Reason.PARTITION_UNREPORTED, Reason.NO_LEADER)
+    return hold is None or hold.reason in _BEFORE_FIRST_REPORT

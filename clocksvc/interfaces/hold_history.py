@@ -13,6 +13,7 @@ from typing import Protocol
 
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.spec import DAY_MS
+from clocksvc.clock.upstream_hold import cut_upstream
 
 RETENTION_MS = 7 * DAY_MS
 """How long the history keeps a change."""
@@ -121,7 +122,12 @@ class HoldHistoryStore(Protocol):
 
 def shortened(hold: Hold) -> Hold:
     """Return a hold whose size is bounded, for the history."""
-    return replace(hold, partitions=hold.partitions[:_MAX_PARTITIONS], detail=hold.detail[:_MAX_DETAIL])
+    return replace(
+        hold,
+        partitions=hold.partitions[:_MAX_PARTITIONS],
+        detail=hold.detail[:_MAX_DETAIL],
+        upstream=cut_upstream(hold.upstream, levels=4, partitions=3, detail=200),
+    )
 
 
 def make_page(

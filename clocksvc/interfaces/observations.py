@@ -15,6 +15,11 @@ from typing import Any, Protocol
 from clocksvc.clock.partition import Partition
 
 
+def silent_after_ms(poll_ms: int) -> int:
+    """Return the age of an observation, in ms, from which its observer counts as silent."""
+    return 3 * poll_ms + 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class PartitionObservation:
     """What the observer knows of one partition.

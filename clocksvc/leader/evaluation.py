@@ -7,10 +7,11 @@ from clocksvc.clock import boundary
 from clocksvc.clock.due_ticks import ANNOUNCED_TICKS, count_due, due_boundaries, pace_step_s, within_pace
 from clocksvc.clock.holds import Hold, HoldInputs, Reason, describe_rejected_reports, on_time_ms
 from clocksvc.clock.partition import Outcome, Partition, name_first
-from clocksvc.clock.spec import ClockSpec, Replica, describe_config_conflict
+from clocksvc.clock.spec import ClockSpec, Replica, Source, describe_config_conflict
 from clocksvc.interfaces.leases import Leases, ProgressReading, RoundReading
 from clocksvc.interfaces.progress import SILENT_MS, ForeignReports, PartitionClock
 from clocksvc.leader.lease import ANNOUNCEMENTS_COMPLETE_AFTER_MS
+from clocksvc.leader.observed import name_observed, with_upstream
 from clocksvc.leader.term import ClockTerm, NamedHold
 
 IDLE_S = 1.0
@@ -25,6 +26,7 @@ _REPORTS_END_IT = (
     Reason.REPORTS_REJECTED,
     Reason.TOO_FAR_BACK,
 )
+_NAMED = (Reason.TOO_FAR_BACK, Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND, Reason.UPSTREAM_BEHIND)
 
 
 @dataclass(slots=True)
@@ -114,6 +116,9 @@ def evaluate_clock(clock: ClockTerm, progress: ProgressReading, moment: Moment, 
     """
     inputs = _inputs(clock, progress, moment)
     due = due_boundaries(inputs)
+    if isinstance(due, range) and clock.truncated is None and clock.spec.after:
+        inputs = with_upstream(clock, inputs)
+        due = due_boundaries(inputs)
     if isinstance(due, range) and clock.truncated is None:
         clock.named = None
         return _due(clock, inputs, due, moment.monotonic)
@@ -162,6 +167,7 @@ def _inputs(clock: ClockTerm, progress: ProgressReading, moment: Moment) -> Hold
         digests=frozenset(announced | {clock.digest}),  # its own digest, even if the store has lost it
         all_replicas_announced=moment.announcements_missing_ms() == 0,
         heartbeats=clock.spec.heartbeat is not None,
+        observed=clock.spec.source is Source.COMMITTED,
     )
 
 
@@ -175,7 +181,7 @@ def _visible_hold(clock: ClockTerm, inputs: HoldInputs, hold: Hold, moment: Mome
         replicas = [Replica(holder, digest, configs.get(digest, "")) for holder, digest in digests]
         advice = "Finish the rolling update, or stop the replicas with the wrong configuration"
         return replace(hold, detail=f"{describe_config_conflict(replicas)}. {advice}")
-    if hold.reason in (Reason.TOO_FAR_BACK, Reason.PARTITION_UNREPORTED, Reason.PARTITION_BEHIND):
+    if hold.reason in _NAMED:
         return _named(clock, inputs, hold, moment)
     return hold
 
@@ -198,6 +204,9 @@ def _name_partitions(clock: ClockTerm, inputs: HoldInputs, hold: Hold) -> Hold:
         lagging = [line for line in lagging if line.raw_ms is None]
     named = tuple(line.partition for line in lagging)
     foreign = describe_foreign_reports(clock.store.foreign_reports(), lagging, clock.spec, inputs.store_now_ms)
+    if inputs.observed:
+        found = name_observed(clock, inputs, hold, lagging)
+        return replace(found, detail=found.detail + foreign)
     if not lagging or any(line.rejected is None for line in lagging):
         expected = f"; the clock counts reports of group {clock.spec.group!r} for {', '.join(clock.spec.topics)}"
         unreported = hold.reason is Reason.PARTITION_UNREPORTED and lagging
@@ -239,8 +248,11 @@ def describe_foreign_reports(
     rejected = any(line.rejected is Outcome.FOREIGN_GROUP for line in lagging)
     if foreign.group is not None and (rejected or (silent and now_ms - foreign.group_ms <= SILENT_MS)):
         texts.append(
-            f"consumers of group {foreign.group!r} report, but the clock has group {spec.group!r}: use the clock's "
-            "group in group.id and Reporter(…, group=…), or change the clock's group"
+            f"consumers of group {foreign.group!r} report, but their reports don't count, because the clock follows "
+            "committed offsets: remove their Reporter, or set source: reports"
+            if spec.source is Source.COMMITTED
+            else f"consumers of group {foreign.group!r} report, but the clock has group {spec.group!r}: use the "
+            "clock's group in group.id and Reporter(…, group=…), or change the clock's group"
         )
     if foreign.topic is not None and now_ms - foreign.topic_ms <= SILENT_MS and silent:
         texts.append(

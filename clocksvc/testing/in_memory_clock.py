@@ -98,7 +98,7 @@ class InMemoryClock:
         processed = PartitionTimestamp(
             Partition(topic or self.spec.topics[0], partition), parse_timestamp("timestamp", timestamp)
         )
-        outcome = self.store.report(Report(self.spec.group, (processed,))).outcomes[0]
+        outcome = self.store.report(Report(self.spec.reporting_group, (processed,))).outcomes[0]
         self.settle()
         return outcome
 

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
+from clocksvc.clock.spec import ClockSpec, Source
 from clocksvc.interfaces.progress import ClockParameters
 from tests.unit.client.fake_sink import MINUTE_MS, NOW_MS, TOPIC, AssignedPartition, FakeSink, SteppedReporter, message
 
@@ -200,6 +201,23 @@ def test_a_reporter_whose_timestamps_are_all_rejected_does_not_log_that_it_repor
         "INFO",
         "reporting the progress of group workers in topic checkins to clock checkins, which ticks every 60 s",
     )
+
+
+def test_a_clock_that_follows_committed_offsets_needs_no_reporter(caplog: pytest.LogCaptureFixture) -> None:
+    """Also a Reporter of the clock's own group is rejected. The line says what to do."""
+    spec = ClockSpec("checkins", (TOPIC,), "workers", source=Source.COMMITTED)
+    stepped = SteppedReporter(FakeSink(ClockParameters(spec.reporting_group, (TOPIC,), MINUTE_MS, 0, MINUTE_MS)))
+    stepped.sink.outcome = lambda reading: Outcome.FOREIGN_GROUP
+    stepped.reporter.observe_message(message(0, NOW_MS, TOPIC))
+    stepped.pass_time(60)
+
+    assert logged(caplog) == [
+        (
+            "ERROR",
+            "reports of group 'workers' are rejected: clock checkins follows committed offsets: remove the Reporter, "
+            "or set source: reports",
+        )
+    ]
 
 
 def test_another_group_and_another_topic_are_two_errors(caplog: pytest.LogCaptureFixture) -> None:

@@ -39,6 +39,10 @@ def hold_inputs(
     all_replicas_announced: bool = True,
     undescribed: Mapping[str, str] | None = None,
     without_id: tuple[str, ...] = (),
+    observed: bool = False,
+    upstream: str | None = None,
+    upstream_known: bool = True,
+    upstream_excluded: tuple[Partition, ...] = (),
 ) -> HoldInputs:
     """A healthy clock's sight, but for what a row says."""
     state = ClockState(
@@ -62,4 +66,7 @@ def hold_inputs(
         without_id=without_id,
         digests=digests,
         all_replicas_announced=all_replicas_announced,
+        observed=observed,
+        upstream_ms=maybe_at(upstream) if upstream_known else 0,
+        upstream_excluded=upstream_excluded,
     )

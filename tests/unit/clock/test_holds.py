@@ -56,6 +56,38 @@ CASES = [
     ),
     Case(rules.topic_undescribed, "Kafka describes every topic", hold_inputs(), None),
     Case(
+        rules.upstream_behind,
+        "an upstream clock has the last tick only",
+        hold_inputs(upstream="12:00"),
+        "no tick of all upstream clocks is known for the next boundary",
+    ),
+    Case(
+        rules.upstream_behind,
+        "an upstream clock with a shorter interval is between two boundaries",
+        hold_inputs(upstream="12:00:59"),
+        "no tick of all upstream clocks is known for the next boundary",
+    ),
+    Case(
+        rules.upstream_behind,
+        "the upstream clocks are not known",
+        hold_inputs(upstream_known=False),
+        "no tick of all upstream clocks is known for the next boundary",
+    ),
+    Case(
+        rules.upstream_behind,
+        "nor are they before the first tick",
+        hold_inputs(last=None, upstream_known=False),
+        "no tick of all upstream clocks is known for the next boundary",
+    ),
+    Case(rules.upstream_behind, "all upstream clocks have ticked", hold_inputs(upstream="12:01"), None),
+    Case(rules.upstream_behind, "the clock has no upstream clocks", hold_inputs(), None),
+    Case(
+        rules.partition_unreported,
+        "offsets of a partition are not known: reporters and heartbeats have no part in it",
+        hold_inputs(lowest=None, observed=True),
+        "it is not known for every partition how far the group has processed it",
+    ),
+    Case(
         rules.topic_without_id,
         "a recreated topic could not be recognized",
         hold_inputs(without_id=("orders", "returns")),
