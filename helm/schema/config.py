@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args
 
 from pydantic import BeforeValidator, SecretStr
 
+from clocksvc.clock.spec import Source
 from clocksvc.clock.time_format import parse_duration, parse_whole_seconds
 from clocksvc.interfaces.checkpoints import checkpoint_topic
 from clocksvc.interfaces.schedule_topics import MAX_PARTITIONS
@@ -40,6 +41,7 @@ _EXPLICIT: dict[str, Schema] = {
         "items": {"type": "string", "pattern": _TOPIC % 249},
     },
     "clocks.<name>.group": {**TEXT, "minLength": 1},
+    "clocks.<name>.source": {"type": "string", "enum": [str(source) for source in Source]},
     "tick_log.topic": {"type": "string", "pattern": _TOPIC % (249 - len(checkpoint_topic("")))},
     "redis.prefix": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"},
     "redis.sentinel.nodes": {**listed(TEXT), "minItems": 1},
@@ -56,6 +58,8 @@ _EXPLICIT: dict[str, Schema] = {
     "clocks.<name>.schedules.partitions": {"type": "integer", "minimum": 1, "maximum": MAX_PARTITIONS},
     "taskbroker.replicas": named({"type": "integer", "minimum": 1}),
 }
+_UPSTREAMS = "clocks.<name>.after"
+"""A list whose items are names or sections."""
 _NULL_IS_UNSET = {"redis.url"}
 """Settings whose default is of no use in a cluster. They are null in values.yaml, which means that they must be set."""
 
@@ -89,6 +93,8 @@ def _schema_of(kind: Any, path: str) -> Schema:
         return _section(kind, path)
     if is_list(kind):
         item = get_args(kind)[0]
+        if path == _UPSTREAMS:
+            return listed({"anyOf": [_CLOCK, _schema_of(unwrap(item), f"{path}.<n>")]})
         return listed(_schema_of(unwrap(item), f"{path}.<n>") if is_section(unwrap(item)) else _leaf(item))
     if is_mapping(kind):
         value = unwrap(get_args(kind)[1])

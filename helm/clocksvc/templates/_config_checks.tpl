@@ -35,6 +35,7 @@
 {{- end -}}
 {{- $interval := include "clocksvc.milliseconds" (hasKey $clock "interval" | ternary $clock.interval "60s") | int64 -}}
 {{- if or (lt $interval 1000) (gt $interval $day) }}{{ fail (printf "%s.interval: wanted whole seconds from 1s to 1d" $at) }}{{ end -}}
+{{- include "clocksvc.checkSource" . -}}
 {{- with $clock.heartbeat -}}
 {{- if hasKey . "every" -}}
 {{- $every := include "clocksvc.milliseconds" .every | int64 -}}
@@ -80,6 +81,39 @@
 {{- range $topic := list (printf "%s-schedules" .name) (printf "%s-due" .name) -}}
 {{- if has $topic (list $log (printf "%s-checkpoints" $log)) }}{{ fail (printf "%s.schedules: wanted another config.tick_log.topic: %s is a topic of these schedules" $at $topic) }}{{ end -}}
 {{- if has $topic $clock.topics }}{{ fail (printf "%s.topics: wanted other topics: the scheduler writes %s" $at $topic) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* root, name, clock. Cycles of upstream clocks are found by clocksvc itself. */}}
+{{- define "clocksvc.checkSource" -}}
+{{- $at := printf "config.clocks.%s" .name -}}
+{{- $clock := .clock -}}
+{{- if ne (default "reports" $clock.source) "committed" -}}
+{{- range $field := list "poll" "drain_delay" -}}
+{{- if hasKey $clock $field }}{{ fail (printf "%s.%s: wanted source: committed" $at $field) }}{{ end -}}
+{{- end -}}
+{{- if $clock.after }}{{ fail (printf "%s.after: wanted source: committed" $at) }}{{ end -}}
+{{- else -}}
+{{- if has (toString (index .root.Values.config.kafka "topic_ids")) (list "off" "false") }}{{ fail (printf "%s.source: wanted config.kafka.topic_ids: on" $at) }}{{ end -}}
+{{- if kindIs "map" $clock.heartbeat }}{{ fail (printf "%s.heartbeat: wanted null, because quiet partitions move without heartbeats" $at) }}{{ end -}}
+{{- if and (hasKey $clock "max_drift") (not (kindIs "invalid" $clock.max_drift)) }}{{ fail (printf "%s.max_drift: wanted source: reports" $at) }}{{ end -}}
+{{- if and $clock.after (hasKey $clock "max_out_of_orderness") (not (kindIs "invalid" $clock.max_out_of_orderness)) }}{{ fail (printf "%s.max_out_of_orderness: wanted null with after" $at) }}{{ end -}}
+{{- $poll := include "clocksvc.milliseconds" (hasKey $clock "poll" | ternary $clock.poll "5s") | int64 -}}
+{{- if or (lt $poll 1000) (gt $poll 60000) }}{{ fail (printf "%s.poll: wanted 1s to 60s" $at) }}{{ end -}}
+{{- if gt (include "clocksvc.milliseconds" (hasKey $clock "drain_delay" | ternary $clock.drain_delay "10s") | int64) 3600000 }}{{ fail (printf "%s.drain_delay: wanted 0s to 1h" $at) }}{{ end -}}
+{{- $interval := include "clocksvc.milliseconds" (hasKey $clock "interval" | ternary $clock.interval "60s") | int64 -}}
+{{- $clocks := .root.Values.config.clocks -}}
+{{- $name := .name -}}
+{{- range $position, $item := $clock.after -}}
+{{- $upstream := kindIs "string" $item | ternary (dict "clock" $item) $item -}}
+{{- if not (get $upstream "url") -}}
+{{- if eq $upstream.clock $name }}{{ fail (printf "%s.after.%d.clock: wanted another clock than this one" $at $position) }}{{ end -}}
+{{- $other := get $clocks $upstream.clock -}}
+{{- if not $other }}{{ fail (printf "%s.after.%d.clock: %q is none of config.clocks" $at $position $upstream.clock) }}{{ end -}}
+{{- $step := include "clocksvc.milliseconds" (hasKey $other "interval" | ternary $other.interval "60s") | int64 -}}
+{{- if mod $interval $step }}{{ fail (printf "%s.interval: wanted a multiple of %ds, the interval of the upstream clock %s" $at (div $step 1000) $upstream.clock) }}{{ end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

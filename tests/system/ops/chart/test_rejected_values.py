@@ -193,21 +193,42 @@ def redis(**fields: Any) -> dict[str, Any]:
     return {"config": {"redis": fields}}
 
 
+RAW = {"topics": ["raw"], "group": "cleaner"}
+OTHER = {"clock": "raw", "url": "https://clocksvc.other"}
+
+
+def observed(**fields: Any) -> dict[str, Any]:
+    """Values with these fields of a clock that follows committed offsets."""
+    return clock(source="committed", **fields)
+
+
 OPS = {"name": "ops", "scopes": ["admin"]}
 CONTRADICTIONS: dict[str, list[dict[str, Any]]] = {
-    "clocks.checkins.interval": [clock(interval="1500ms"), clock(interval="2d"), clock(interval=0)],
+    "clocks.checkins.interval": [
+        *(clock(interval="1500ms"), clock(interval="2d"), clock(interval=0)),
+        {
+            "config": {
+                "clocks": {"raw": {**RAW, "interval": "40s"}, "checkins": {"source": "committed", "after": ["raw"]}}
+            }
+        },
+    ],
     "clocks.checkins.heartbeat.every": [
         clock(heartbeat={"every": "5m"}),
         clock(heartbeat={"every": 61}),
         clock(interval="30s", heartbeat={"every": "31s"}),
         clock(heartbeat={"every": "0s"}),
     ],
-    "clocks.checkins.max_out_of_orderness": [clock(max_out_of_orderness="25h")],
+    "clocks.checkins.max_out_of_orderness": [
+        clock(max_out_of_orderness="25h"),
+        observed(after=[OTHER], max_out_of_orderness="5s"),
+    ],
     "clocks.checkins.max_future": [clock(max_future=86_401)],
     "clocks.checkins.hold_after": [clock(hold_after="3d")],
     "clocks.checkins.max_past": [clock(max_past="129s"), clock(max_past="2m", max_out_of_orderness="1s")],
     "clocks.checkins.catch_up_pace": [clock(catch_up_pace=0.03), clock(catch_up_pace=2_000_000)],
-    "clocks.checkins.max_drift": [clock(max_drift="249s"), clock(max_drift="250s", hold_after="3m")],
+    "clocks.checkins.max_drift": [
+        *(clock(max_drift="249s"), clock(max_drift="250s", hold_after="3m"), observed(max_drift="1h")),
+    ],
     "clocks.checkins.recent_ticks": [
         clock(recent_ticks="59s"),
         clock(recent_ticks="31d"),
@@ -219,6 +240,13 @@ CONTRADICTIONS: dict[str, list[dict[str, Any]]] = {
         clock(topics=["a", "checkins-due"], schedules={}),
         clock(topics=["checkins-schedules"], schedules={"partitions": 2}),
     ],
+    "clocks.checkins.after": [clock(after=["checkins"])],
+    "clocks.checkins.poll": [clock(poll="5s"), clock(source="committed", poll="500ms"), observed(poll="61s")],
+    "clocks.checkins.drain_delay": [clock(drain_delay="10s"), observed(drain_delay="2h")],
+    "clocks.checkins.heartbeat": [observed(heartbeat={})],
+    "clocks.checkins.after.0.clock": [observed(after=["checkins"]), observed(after=[{"clock": "raw"}])],
+    "clocks.checkins.after.1.clock": [observed(after=[OTHER, "raw"])],
+    "clocks.checkins.source": [observed() | {"config": {**observed()["config"], "kafka": {"topic_ids": "off"}}}],
     "clocks.checkins.schedules": [
         clock(schedules={}) | {"config": {**clock(schedules={})["config"], "tick_log": {"topic": "checkins-due"}}}
     ],
@@ -244,6 +272,9 @@ FITTING = [
     clock(schedules={"partitions": 256}),
     {"config": {"api": {"tokens": [{**OPS, "scopes": ["read", "report", "schedule", "admin"]}]}}},
     clock(max_drift="2m", hold_after=0, max_out_of_orderness=0),
+    observed(heartbeat=None, poll=1, drain_delay=0, max_drift=None, max_out_of_orderness="5s"),
+    observed(poll="1m", drain_delay="1h", after=[OTHER, {**OTHER, "clock": "bills"}]),
+    {"config": {"clocks": {"raw": RAW, "checkins": {"source": "committed", "after": ["raw"], "interval": "2m"}}}},
 ]
 
 
