@@ -108,6 +108,19 @@ def stopped(pid: int | None) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def children(pid: int) -> list[int]:
+    """The child processes of a running process."""
+    return [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs. One that has ended and that its parent has not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def kill_all(processes: Mapping[str, Process]) -> None:
     """SIGKILL all processes, then wait for each."""
     for process in processes.values():

@@ -38,6 +38,9 @@ fence each other if they use different stores, for example after a failover of R
 CRASH = BackoffPolicy(1.0, 5.0)
 """For a thread whose body raised an unexpected exception. It may be a defect, and each attempt logs a traceback."""
 
+CHILD = BackoffPolicy(1.0, 15.0)
+"""For a child process that has ended. The start of another one takes about a second of a core."""
+
 
 class Backoff:
     """The delays of one caller. They double up to the limit. Jitter prevents that all clients retry at the same time.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from clocksvc.clock.log_owner import Installation, LogOwner, confirm_store
 from clocksvc.clock.logs import group_by_log, log_of
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import ClockSpec, Source
+from clocksvc.committed.stats import ObserverStats
 from clocksvc.interfaces.schedule import Schedule
 from clocksvc.interfaces.schedulers import Schedulers
 from clocksvc.interfaces.store import Store
@@ -37,12 +38,9 @@ from clocksvc.redis.connection import RedisConnection
 from clocksvc.redis.store_server import RedisStoreServer
 from clocksvc.redis_url import RedisAddress, public_address
 from clocksvc.runtime.fork import PerProcess
-from clocksvc.service.clock_view import ClockView
-from clocksvc.service.clock_views import ClockViews
+from clocksvc.service.followed_clocks import FollowedClocks
 from clocksvc.service.kafka_probe import KafkaProbe
-from clocksvc.service.notice_follower import NoticeFollower
-from clocksvc.service.schedules_state import SchedulesView
-from clocksvc.service.tick_feed import BUFFER_BYTES, TickFeed
+from clocksvc.service.observer_process import ObserverProcess
 from clocksvc.settings import Settings
 
 if TYPE_CHECKING:
@@ -286,8 +284,23 @@ def leading(settings: Settings, clock: str, observer: LeaderObserver) -> Iterato
         topics.close()
 
 
+class _AllObservers:
+    """A LeaderObserver that notifies several."""
+
+    def __init__(self, *observers: LeaderObserver) -> None:
+        self._observers = observers
+
+    def leading(self, log: int, yes: bool) -> None:
+        for one in self._observers:
+            one.leading(log, yes)
+
+    def ticked(self, clock: str, count: int, latency_s: float | None) -> None:
+        for one in self._observers:
+            one.ticked(clock, count, latency_s)
+
+
 class Service:
-    """The leaders of all logs and the feeds of all clocks in one process.
+    """The leaders of all logs and the feeds of all clocks in one process, and the observer of committed offsets.
 
     Attributes:
         views: this replica's view of every clock, by name.
@@ -297,45 +310,40 @@ class Service:
         specs, time = settings.clock_specs(), SystemTime()
         self._leaving = False
         self._topics = open_topics(settings)
-        self._stores = {name: open_store(settings, spec) for name, spec in specs.items()}
-        self._leaders = _Leaders(settings, specs, self._topics, observer)
-        server, share = open_store_server(settings), BUFFER_BYTES // max(1, len(specs))
-        feeds = {name: TickFeed(name, store, time, buffer_bytes=share) for name, store in self._stores.items()}
-        self._follower = NoticeFollower(feeds.values(), server.notices(specs), server.clock_reads(), time)
-        schedules = {
-            name: SchedulesView(one, server.schedulers(name)) for name, one in settings.schedules_specs().items()
-        }
-        views = {
-            name: ClockView(
-                spec,
-                self._stores[name],
-                feeds[name],
-                time,
-                partial(self._leaders.store_trouble, name),
-                schedules.get(name),
-            )
-            for name, spec in specs.items()
-        }
-        self.views = ClockViews(views, server.clock_reads())
+        follows_offsets = any(spec.source is Source.COMMITTED for spec in specs.values())
+        self._offsets = ObserverProcess(settings, time) if follows_offsets else None
+        observers = (observer,) if self._offsets is None else (observer, self._offsets)
+        self._leaders = _Leaders(settings, specs, self._topics, _AllObservers(*observers))
+        server, schedules = open_store_server(settings), settings.schedules_specs()
+        self._followed = FollowedClocks(server, specs, schedules, time, self._leaders.store_trouble)
+        self.views = self._followed.views
+
+    def observer_stats(self) -> ObserverStats | None:
+        """Return the totals of the observer of committed offsets; None if no clock follows them."""
+        return None if self._offsets is None else self._offsets.stats()
 
     def start(self) -> None:
-        """Start all leaders and feeds. Returns at once."""
-        self._follower.start()
+        """Start all leaders, feeds and the observer. Returns at once."""
+        self._followed.start()
+        if self._offsets is not None:
+            self._offsets.start()
         self._leaders.start()
 
     def leave(self) -> None:
-        """Ask every leader to finish its round and release its lease, and the feeds to end. Returns at once."""
+        """Ask every leader to finish its round and release its lease, and the rest to end. Returns at once."""
         if self._leaving:
             return
         self._leaving = True
-        self._follower.stop()
+        self._followed.stop()
+        if self._offsets is not None:
+            self._offsets.stop()
         self._leaders.stop()
 
     def stop(self) -> None:
-        """Call `leave`, wait for at most 20 s until leaders and feeds have ended, then close all stores and topics."""
+        """Call `leave`, wait for at most 20 s until all have ended, then close all stores and topics."""
         self.leave()
         self._leaders.join()
-        self._follower.join(LEAVE_S)
-        for store in self._stores.values():
-            store.close()
+        if self._offsets is not None:
+            self._offsets.join(LEAVE_S)
+        self._followed.join(LEAVE_S)
         self._topics.close()

@@ -1,0 +1,252 @@
+"""The upstream clocks of a process: those of this installation from the store, others over HTTP.
+
+A read of the store blocks for a few seconds at most. Each other service has a thread of its own, so that one that does
+not answer delays nothing else: a read waits for it for a short time, and a later read has its answer.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from clocksvc.client.exchange import Request, ServiceResponse
+from clocksvc.client.http import ServiceClient
+from clocksvc.clock.tick import Tick, first_chain_break
+from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.errors import ClocksvcError, CursorTooOld, ServiceUnavailable
+from clocksvc.interfaces.observations import UpstreamObservation
+from clocksvc.interfaces.upstreams import UpstreamKey, UpstreamReading
+from clocksvc.service.clock_views import ClockViews
+from clocksvc.service.public_state import PublicState, state_to_wire
+from clocksvc.service.tick_feed import TickFeed
+
+MAX_TICKS = 10_000
+"""The largest number of ticks of a clock in one reading."""
+PAGE = 1_000
+"""The largest number of ticks in one response of a service."""
+WAIT_S = 1.0
+"""How long a read waits for all other services together."""
+TIMEOUT_S = 5.0
+"""The limit for each response of another service."""
+_GONE = 410
+
+
+class LocalUpstreams:
+    """Upstream clocks of this installation.
+
+    Args:
+        views: the views of these clocks, whose feeds are kept up to date.
+    """
+
+    def __init__(self, views: ClockViews) -> None:
+        self._views = views
+
+    def read(self, after_ms: Mapping[UpstreamKey, int | None]) -> Mapping[UpstreamKey, UpstreamReading]:
+        names = sorted({key.clock for key in after_ms})
+        # The ticks are read after the states. A state that is older shows an older position of the scheduler.
+        states = dict(zip(names, self._views.states(names), strict=True))
+        return {key: self._reading(key, after, states[key.clock]) for key, after in after_ms.items()}
+
+    def _reading(self, key: UpstreamKey, after_ms: int | None, state: PublicState) -> UpstreamReading:
+        hold, status = state_to_wire(state)["hold"], str(state.status)
+        try:
+            ticks, begins = _shown_ticks(self._views[key.clock].feed, after_ms)
+        except ClocksvcError as error:
+            return UpstreamReading((), UpstreamObservation(key.clock, "", None, status, hold, str(error)))
+        last_ms = _covered_ms(ticks, after_ms, self._views[key.clock].feed.last)
+        if key.scheduler and state.schedules is not None and last_ms is not None:
+            sent_ms = state.schedules.position_ms
+            if sent_ms is None or sent_ms < last_ms:
+                hold = hold or _scheduler_hold(state)
+                ticks = tuple(tick for tick in ticks if sent_ms is not None and tick.at_ms <= sent_ms)
+                last_ms = sent_ms
+        return UpstreamReading(ticks, UpstreamObservation(key.clock, "", last_ms, status, hold), begins)
+
+
+class RemoteUpstreams:
+    """Upstream clocks of other services.
+
+    Args:
+        clients: for each clock, a client with the clock's token.
+    """
+
+    def __init__(self, clients: Mapping[UpstreamKey, ServiceClient]) -> None:
+        self._services = {
+            url: _Service(url, {key: client for key, client in clients.items() if key.url == url})
+            for url in sorted({key.url for key in clients})
+        }
+
+    def read(self, after_ms: Mapping[UpstreamKey, int | None]) -> Mapping[UpstreamKey, UpstreamReading]:
+        asked = {
+            service: {key: after for key, after in after_ms.items() if key.url == url}
+            for url, service in self._services.items()
+        }
+        started = [future for service, keys in asked.items() if keys and (future := service.begin(keys)) is not None]
+        wait(started, WAIT_S)
+        found: dict[UpstreamKey, UpstreamReading] = {}
+        for service, keys in asked.items():
+            found |= service.answers(keys)
+        return found
+
+
+class AllUpstreams:
+    """Implements `Upstreams` with the clocks of this installation and those of other services."""
+
+    def __init__(self, local: LocalUpstreams, remote: RemoteUpstreams) -> None:
+        self._local, self._remote = local, remote
+
+    def read(self, after_ms: Mapping[UpstreamKey, int | None]) -> Mapping[UpstreamKey, UpstreamReading]:
+        here = {key: after for key, after in after_ms.items() if not key.url}
+        elsewhere = {key: after for key, after in after_ms.items() if key.url}
+        return {**self._local.read(here), **(self._remote.read(elsewhere) if elsewhere else {})}
+
+
+class _Service:
+    """Reads the clocks of one service in a thread of its own."""
+
+    def __init__(self, url: str, clients: Mapping[UpstreamKey, ServiceClient]) -> None:
+        self._clients = clients
+        self._thread = ThreadPoolExecutor(1, f"upstream {url}")
+        self._running: tuple[Mapping[UpstreamKey, int | None], Future[dict[UpstreamKey, UpstreamReading]]] | None = None
+        self._answers: dict[UpstreamKey, tuple[int | None, UpstreamReading]] = {}
+        self._slow = False
+
+    def begin(self, after_ms: Mapping[UpstreamKey, int | None]) -> Future[dict[UpstreamKey, UpstreamReading]] | None:
+        """Begin to read those clocks of which there is no answer yet.
+
+        Returns:
+            What to wait for; None if nothing has begun, or if the service was too slow the last time.
+        """
+        self._collect()
+        wanted = {key: after for key, after in after_ms.items() if self._answer(key, after) is None}
+        if self._running is not None or not wanted:
+            return None
+        self._running = wanted, self._thread.submit(self._read, wanted)
+        return None if self._slow else self._running[1]
+
+    def answers(self, after_ms: Mapping[UpstreamKey, int | None]) -> dict[UpstreamKey, UpstreamReading]:
+        """Return what was read of some clocks. A clock without an answer has a problem."""
+        self._collect()
+        self._slow = self._running is not None
+        found = {
+            key: self._answer(key, after) or _without_answer(key, "no answer yet") for key, after in after_ms.items()
+        }
+        for key in found:
+            self._answers.pop(key, None)  # the next read begins again
+        return found
+
+    def _answer(self, key: UpstreamKey, after_ms: int | None) -> UpstreamReading | None:
+        after, reading = self._answers.get(key, (None, None))
+        return reading if after == after_ms else None
+
+    def _collect(self) -> None:
+        if self._running is not None and self._running[1].done():
+            wanted, future = self._running
+            self._running = None
+            self._answers |= {key: (wanted[key], reading) for key, reading in future.result().items()}
+
+    def _read(self, after_ms: Mapping[UpstreamKey, int | None]) -> dict[UpstreamKey, UpstreamReading]:
+        found: dict[UpstreamKey, UpstreamReading] = {}
+        lost: ServiceUnavailable | None = None
+        for key, after in after_ms.items():
+            try:
+                if lost is not None:
+                    raise lost  # each attempt takes as long as the timeout
+                found[key] = _read_remote(self._clients[key], key, after)
+            except ServiceUnavailable as error:
+                lost = error
+                found[key] = _without_answer(key, str(error))
+            except ClocksvcError as error:
+                found[key] = _without_answer(key, str(error))
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                found[key] = _without_answer(key, f"its answer is not one of clocksvc: {error!r}")
+        return found
+
+
+def _shown_ticks(feed: TickFeed, after_ms: int | None) -> tuple[tuple[Tick, ...], bool]:
+    """Return the ticks after a time, and True if some of them are no longer kept."""
+    if after_ms is None:
+        return tuple(feed.newest(1)), False
+    try:
+        return tuple(feed.ticks_after(after_ms, MAX_TICKS)), False
+    except CursorTooOld as error:
+        return tuple(feed.ticks_after(error.oldest_previous_ms or 0, MAX_TICKS)), True
+
+
+def _covered_ms(ticks: tuple[Tick, ...], after_ms: int | None, last: Tick | None) -> int | None:
+    """Return the last tick of a clock up to which all ticks after a time are known; None if it has none."""
+    if ticks:
+        return ticks[-1].at_ms
+    return None if last is None or after_ms is None else min(after_ms, last.at_ms)
+
+
+def _scheduler_hold(state: PublicState) -> dict[str, Any]:
+    """Return, as the JSON of a hold, that the scheduler of a clock has not sent everything."""
+    schedules = state.schedules
+    assert schedules is not None
+    sent = "an unknown time" if schedules.position_ms is None else to_rfc3339(schedules.position_ms)
+    owned = "" if schedules.owned is None else f"; {schedules.owned} of {schedules.partitions} partitions have an owner"
+    problems = "".join(f"; {problem}" for problem in schedules.problems)
+    detail = f"the scheduler of {state.clock} has sent what is due up to {sent}{owned}{problems}"
+    return {"reason": "upstream_behind", "since": None, "partitions": [], "detail": detail, "upstream": None}
+
+
+def _without_answer(key: UpstreamKey, problem: str) -> UpstreamReading:
+    return UpstreamReading((), UpstreamObservation(key.clock, key.url, None, problem=problem))
+
+
+def _read_remote(client: ServiceClient, key: UpstreamKey, after_ms: int | None) -> UpstreamReading:
+    """Read a clock of another service. Blocks for up to some timeouts.
+
+    Raises:
+        ClocksvcError: as ServiceClient.
+        AttributeError, LookupError, TypeError, ValueError: the answer is not one of clocksvc.
+    """
+    path = f"/v1/clocks/{key.clock}"
+    state = client.get(path, timeout_s=TIMEOUT_S).body
+    last = None if state["last_tick"] is None else Tick.from_wire(state["last_tick"])
+    ticks, begins = _remote_ticks(client, f"{path}/ticks", after_ms)
+    hold = None if state["hold"] is None else _with_url(state["hold"], key.url)
+    last_ms = _covered_ms(ticks, after_ms, last)
+    return UpstreamReading(ticks, UpstreamObservation(key.clock, key.url, last_ms, str(state["status"]), hold), begins)
+
+
+def _remote_ticks(client: ServiceClient, path: str, after_ms: int | None) -> tuple[tuple[Tick, ...], bool]:
+    if after_ms is None:
+        return _ticks_in(client.get(path, {"limit": 1}, timeout_s=TIMEOUT_S), None), False
+    ticks, begins, cursor_ms = tuple[Tick, ...](), False, after_ms
+    while len(ticks) < MAX_TICKS:
+        params = {"after": cursor_ms // 1000, "limit": PAGE}
+        response = client.fetch(Request("GET", path, params, timeout_s=TIMEOUT_S, accept=(_GONE,)))
+        if response.status == _GONE:
+            if begins or ticks:
+                break  # ticks were removed between two responses: the next read finds which ones
+            begins, cursor_ms = True, parse_timestamp("previous", response.body["oldest"]["previous"])
+            continue
+        page = _ticks_in(response, cursor_ms)
+        ticks += page
+        if len(page) < PAGE:
+            break
+        cursor_ms = page[-1].at_ms
+    return ticks, begins
+
+
+def _ticks_in(response: ServiceResponse, cursor_ms: int | None) -> tuple[Tick, ...]:
+    """Return the ticks of a response. Raises ValueError if one is missing after the cursor, or between two of them."""
+    ticks = tuple(map(Tick.from_wire, response.body["ticks"]))
+    if not ticks:
+        return ()
+    first_ms = ticks[0].previous_ms
+    late = cursor_ms is not None and first_ms is not None and first_ms > cursor_ms
+    if late or first_chain_break(first_ms, ticks) is not None:
+        raise ValueError(f"a tick is missing before {to_rfc3339(ticks[0].at_ms if late else ticks[-1].at_ms)}")
+    return ticks
+
+
+def _with_url(hold: Mapping[str, Any], url: str) -> dict[str, Any]:
+    """Return a hold in which each upstream clock without a URL has the URL of the service that sent the hold."""
+    upstream = hold.get("upstream")
+    if upstream is None:
+        return dict(hold)
+    below = upstream.get("hold")
+    named = {"url": upstream.get("url") or url, "hold": None if below is None else _with_url(below, url)}
+    return {**hold, "upstream": {**upstream, **named}}
