@@ -12,6 +12,7 @@ from clocksvc.interfaces.observations import Observation
 from clocksvc.interfaces.progress import ClockParameters, PartitionClock, StoreIdentity
 from clocksvc.interfaces.store import Store
 from clocksvc.memory.committed_offsets import MemoryCommittedOffsets
+from clocksvc.memory.store_access import StoreAccess, StoreContent
 from clocksvc.memory.store_server import MemoryStoreServer
 from clocksvc.memory.upstreams import MemoryUpstreams
 from clocksvc.testing.manual_time import ManualTime
@@ -37,15 +38,13 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.start_ms = self.time.now_ms()
-        self.server = MemoryStoreServer(self.store_time or self.time)
+        self.access = StoreAccess(self.store_time or self.time)
+        self.server = MemoryStoreServer(self.access.time, self.access)
         self.stores: dict[str, Store] = {spec.name: self.server.store(spec.name) for spec in self.specs}
         for topic in sorted({topic for spec in self.specs for topic in spec.topics}):
             self.kafka.create(topic, self.partitions)
         self.last: dict[str, int | None] = {spec.name: None for spec in self.specs}
-        for log in sorted({log_of(spec.name) for spec in self.specs}):
-            assert self.server.leases(log).acquire(TOKEN, "replica", 10**12)
-        for spec in self.specs:
-            self.lead(spec)
+        self.lead_all()
         self.observer = self.new_observer()
 
     @property
@@ -56,6 +55,17 @@ class Scene:
     def new_observer(self) -> Observer:
         """An observer that knows nothing yet."""
         return Observer(self.specs, offsets=self.kafka, upstreams=self.upstreams, stores=self.stores, time=self.time)
+
+    def flush(self) -> None:
+        """The store loses everything."""
+        self.access.content = StoreContent(announcements_complete_since_ms=0)
+
+    def lead_all(self) -> None:
+        """A leader acquires the leases, and writes what a leader writes."""
+        for log in sorted({log_of(spec.name) for spec in self.specs}):
+            assert self.server.leases(log).acquire(TOKEN, "replica", 10**12)
+        for spec in self.specs:
+            self.lead(spec)
 
     def restart(self) -> None:
         """Replace the observer."""
