@@ -66,15 +66,17 @@ def name_observed(clock: ClockTerm, inputs: HoldInputs, hold: Hold, lagging: Seq
         return hold  # all partitions are excluded, or were reported after the minimum was read
     spec, observation = clock.spec, clock.store.observation()
     named = tuple(line.partition for line in lagging)
+    # Without a present observation, it is not known how far upstream clocks are: they must not be blamed.
+    reason = Reason.PARTITION_BEHIND if hold.reason is Reason.UPSTREAM_BEHIND else hold.reason
     if observation is None:
-        return replace(hold, partitions=named, detail=f"{hold.detail}; {_NOTHING_OBSERVED}")
+        return Hold(reason, named, f"{hold.detail}; {_NOTHING_OBSERVED}")
     age_ms = inputs.leader_now_ms - observation.at_ms
     if age_ms > silent_after_ms(spec.poll_ms):
         silent = (
             f"committed offsets were last read {describe_duration(age_ms)} ago: the observer in the leader's process "
             "has stopped, or waits for Kafka, and the log of this process has the cause"
         )
-        return replace(hold, partitions=named, detail=f"{hold.detail}; {silent}")
+        return Hold(reason, named, f"{hold.detail}; {silent}")
     if hold.reason is Reason.UPSTREAM_BEHIND or _waits_for_upstream(spec, inputs, hold, observation):
         return _upstream_hold(inputs, observation)
     detail = f"{hold.detail}; {observation.problem}" if observation.problem else hold.detail
