@@ -152,7 +152,7 @@ class Pipeline:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_tick_of_the_last_stage_says_that_everything_before_it_is_in_the_sink(seed: int) -> None:
-    """With restarts of the observer, losses of the store, and stages that stop for a while. In the end it is on time."""
+    """With restarts of the observer, losses of the store, and stages that stop. In the end it is on time."""
     pipeline = Pipeline(seed)
     pipeline.run(200)
     for fault in ("restart", "wipe", "freeze 0", "freeze 1", "freeze 2", "wipe and restart"):
