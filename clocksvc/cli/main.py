@@ -27,6 +27,7 @@ COMMANDS = {
     "scheduler": ("clocksvc.cli.scheduler", "run a replica of the scheduler: schedules that are due at ticks"),
     "check": ("clocksvc.cli.check", "check configuration, Redis, Kafka, topics and the tick log for problems"),
     "heartbeat": ("clocksvc.cli.heartbeat", "send one heartbeat to every partition of the configured clocks"),
+    "clocks": ("clocksvc.cli.clocks", "print the configuration of clocks for the consumer groups of a cluster"),
     "init": ("clocksvc.cli.init", "set where a clock begins, or continues after the tick log lost ticks"),
     "outbox": ("clocksvc.cli.outbox", "relay changes of schedules from a product's database to their topic"),
     "status": ("clocksvc.cli.status", "show the state of the clocks"),

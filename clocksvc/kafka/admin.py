@@ -5,7 +5,6 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from typing import Any, NamedTuple, Self, TypeVar
 
 from confluent_kafka import KafkaException
@@ -161,10 +160,16 @@ class Admin:
             found = self._client.list_groups(group, timeout=timeout_s)
         return next((str(one.state) for one in found), None)
 
-    def refresh_metadata(self, topic: str, timeout_s: float) -> None:
-        """Ask for the partitions and leaders of a topic, for the next requests of this client. Never raises."""
-        with suppress(KafkaException):
+    def refresh_metadata(self, topic: str, timeout_s: float) -> bool:
+        """Ask for the partitions and leaders of a topic, for the next requests of this client.
+
+        Returns False if there is no answer in time.
+        """
+        try:
             self._client.list_topics(topic, timeout=timeout_s)
+        except KafkaException:
+            return False
+        return True
 
     def pause(self, seconds: float) -> None:
         """Wait before the next attempt."""

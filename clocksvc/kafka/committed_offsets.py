@@ -23,7 +23,7 @@ from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.committed_offsets import GroupOffsets, PartitionEnds, ReadRequest, ReadResult
 from clocksvc.interfaces.time import SystemTime, Time
 from clocksvc.kafka.admin import Admin
-from clocksvc.kafka.client import SlicedDeadline, describe_error, error_of
+from clocksvc.kafka.client import NO_ANSWER, SlicedDeadline, describe_error, error_code, error_of
 from clocksvc.kafka.group_kinds import GroupKinds
 from clocksvc.kafka.record_reads import Bounds, RecordReads
 from clocksvc.kafka.topics import KafkaTopics
@@ -34,6 +34,9 @@ REQUEST_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 3.0
 _MARGIN_S = 0.5
 """librdkafka ends each request after its timeout. Within this additional time, all requests have ended."""
+_HURRIED_TIMEOUT_S = 0.5
+_HURRY_S = 30.0
+"""How long requests have the shorter timeout after one that only a part of the brokers answered."""
 _REFRESH_EVERY_S = 2.0
 _REFRESH_TIMEOUT_S = 0.5
 _REFRESHED_AT_ONCE = 5
@@ -73,6 +76,7 @@ class KafkaCommittedOffsets:
         self._kinds = GroupKinds(self._time)
         self._records = RecordReads(settings, self._time)
         self._refreshed: dict[str, float] = {}
+        self._hurry_until = 0.0
         self._problems: dict[tuple[str, str], str] = {}
 
     def topic_ids(self, topics: Collection[str]) -> Mapping[str, tuple[str, int]]:
@@ -106,7 +110,7 @@ class KafkaCommittedOffsets:
                 group: future
                 for one in wanted.values()
                 for group, future in client.list_consumer_group_offsets(
-                    [one], request_timeout=REQUEST_TIMEOUT_S
+                    [one], request_timeout=self._timeout_s()
                 ).items()
             }
         )
@@ -120,6 +124,9 @@ class KafkaCommittedOffsets:
             elif isinstance(raised, KafkaException) and error_of(raised).code() in _GROUP_REFUSED:
                 acls = {"Group": f"Describe on group {group}"}
                 found[group] = GroupOffsets({}, f"Kafka does not list its offsets: {describe_error(raised, acls)}")
+        if len(found) < len(groups):
+            # librdkafka can ask a coordinator that has failed again and again. A new client finds the present one.
+            self._forget_admin()
         without = [group for group, offsets in found.items() if group in wanted and offsets == GroupOffsets({})]
         if without and self._admin is not None:
             found |= {group: GroupOffsets({}, why) for group, why in self._kinds.unsuitable(self._admin, without)}
@@ -203,18 +210,17 @@ class KafkaCommittedOffsets:
                 for one, future in client.list_offsets(
                     {TopicPartition(*partition): spec for partition, spec in question.specs.items()},
                     isolation_level=question.isolation,
-                    request_timeout=REQUEST_TIMEOUT_S,
+                    request_timeout=self._timeout_s(),
                 ).items()
             }
 
         found: list[dict[Partition, Any]] = [{} for _ in questions]
         failures: dict[tuple[int, Partition], str] = {}
         for (number, partition), future in self._ask(request).items():
-            raised = future.exception(0)
-            if raised is None and future.result(0).offset != OFFSET_INVALID:
+            if _is_answered(future) and future.exception(0) is None:
                 found[number][partition] = future.result(0)
             else:
-                # If a broker does not answer in time, librdkafka returns no error, but an invalid offset.
+                raised = future.exception(0)
                 failed = raised if isinstance(raised, KafkaException) else None
                 why = describe_error(failed, {"Topic": f"Describe on topic {partition.topic}"})
                 failures[number, partition] = f"Kafka does not list the offsets of partition {partition.number}: {why}"
@@ -237,7 +243,8 @@ class KafkaCommittedOffsets:
             self._forget_admin()  # a new client asks for all topics in one request
         else:
             for topic in due:
-                self._admin.refresh_metadata(topic, _REFRESH_TIMEOUT_S)
+                if not self._admin.refresh_metadata(topic, _REFRESH_TIMEOUT_S):
+                    break
         return True
 
     def _succeeded(self, purpose: str, topics: Iterable[str]) -> None:
@@ -251,12 +258,31 @@ class KafkaCommittedOffsets:
                 self._admin = Admin(self._settings, MetadataUnavailable)
                 # Until a client is connected, librdkafka can keep a request for offsets until its timeout.
                 self._admin.cluster(_ANY_TOPIC, SlicedDeadline(self._time, REQUEST_TIMEOUT_S))
-            return self._admin.ask(request, SlicedDeadline(self._time, REQUEST_TIMEOUT_S + _MARGIN_S))
+            futures = self._admin.ask(request, SlicedDeadline(self._time, REQUEST_TIMEOUT_S + _MARGIN_S))
         except MetadataUnavailable:
             self._forget_admin()
             return {}
+        answered = sum(map(_is_answered, futures.values()))
+        if 0 < answered < len(futures) and self._time.monotonic() >= self._hurry_until:
+            self._hurry_until = self._time.monotonic() + _HURRY_S
+        return futures
+
+    def _timeout_s(self) -> float:
+        """Return the timeout of a request.
+
+        If some brokers answer and others do not, all partitions would wait for the latter, in each request.
+        """
+        return _HURRIED_TIMEOUT_S if self._time.monotonic() < self._hurry_until else REQUEST_TIMEOUT_S
 
     def _forget_admin(self) -> None:
         if self._admin is not None:
             self._admin.close()
             self._admin = None
+
+
+def _is_answered(future: "Future[Any]") -> bool:
+    """True if a broker answered the request of a finished future, also with an error."""
+    if future.exception(0) is not None:
+        return error_code(future) not in NO_ANSWER
+    # If a broker does not answer a request for offsets in time, librdkafka returns no error, but an invalid offset.
+    return getattr(future.result(0), "offset", None) != OFFSET_INVALID

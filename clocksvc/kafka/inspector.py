@@ -118,6 +118,14 @@ class KafkaInspector:
         raised = cast(KafkaException, future.exception(0))
         return describe_error(raised, {"Topic": f"Create on topic {name}"})
 
+    def group_names(self) -> list[str]:
+        """Return the names of the consumer groups that this user may describe. Groups of other kinds are not listed."""
+        listed = self._result(
+            lambda client: {None: client.list_consumer_groups(request_timeout=REQUEST_TIMEOUT_S)},
+            "Kafka does not list its groups",
+        )
+        return [group.group_id for group in listed.valid or []]
+
     def groups(self, names: Collection[str]) -> Described[GroupFacts]:
         """Return the facts about some consumer groups. All requests of a batch are sent at the same time.
 
@@ -129,7 +137,7 @@ class KafkaInspector:
             found |= self._groups(batch, failures)
         unknown = [name for name, facts in found.items() if not facts.known][:_MAX_COMPARED]
         if unknown:
-            existing = self._group_names()
+            existing = self.group_names()
             found |= {name: replace(found[name], similar=_similar(name, existing)) for name in unknown}
         return Described(found, failures)
 
@@ -217,13 +225,6 @@ class KafkaInspector:
             return {}
         found = self._admin.result(future, f"Kafka does not list the offsets of group {group!r}")
         return {_partition(one): one.offset for one in found.topic_partitions if one.offset >= 0}
-
-    def _group_names(self) -> list[str]:
-        listed = self._result(
-            lambda client: {None: client.list_consumer_groups(request_timeout=REQUEST_TIMEOUT_S)},
-            "Kafka does not list its groups",
-        )
-        return [group.group_id for group in listed.valid or []]
 
     def _newest_offsets(
         self, partitions: Collection[Partition], newest: int

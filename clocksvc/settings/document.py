@@ -1,4 +1,4 @@
-"""Parses YAML text to plain data. Does not check any field.
+"""Parses YAML text to plain data, and writes it. Does not check any field.
 
 Errors contain the position of a mistake, but no text of the document, because the text may contain a secret.
 """
@@ -30,6 +30,11 @@ def read_yaml(text: str) -> Any:
         raise InvalidYaml(
             "a value looks like a date or another special type, but is not valid as one: put the value in quotes"
         ) from None
+
+
+def write_yaml(value: object) -> str:
+    """Return mappings, lists and scalars as YAML, in their order."""
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120))
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types

@@ -143,8 +143,13 @@ class KafkaOffsetsImplementation:
 
     def commit(self, group: str, partition: Partition, offset: int) -> None:
         position = TopicPartition(*partition, offset)
-        futures = self._admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, [position])])
-        futures[group].result()
+
+        def committed() -> bool:
+            request = ConsumerGroupTopicPartitions(group, [position])
+            answered = self._admin.alter_consumer_group_offsets([request])[group].result()
+            return answered.topic_partitions[0].error is None
+
+        eventually(committed, what="the offset to be committed")  # in a new cluster, its coordinator must load
 
     def delete_group(self, group: str) -> None:
         self._admin.delete_consumer_groups([group])[group].result()
