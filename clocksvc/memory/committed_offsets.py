@@ -155,6 +155,11 @@ class MemoryCommittedOffsets:
             else:
                 offsets[partition] = offset
 
+    def delete_group(self, group: str) -> None:
+        """Delete a group, or let its offsets expire."""
+        with self._lock:
+            self._offsets.pop(group, None)
+
     # -- CommittedOffsets ----------------------------------------------------------------------------------------------
 
     def topic_ids(self, topics: Collection[str]) -> Mapping[str, tuple[str, int]]:
@@ -226,14 +231,13 @@ class MemoryCommittedOffsets:
 def _read(one: MemoryPartition, request: ReadRequest) -> ReadResult:
     open_from = [transaction.began[request.partition] for transaction in one.open]
     stable = min([one.high, *open_from])
-    start, end = max(request.start, one.low), min(request.end, stable)
+    end = min(request.end, stable)
     visible = [
         FoundRecord(at, one.entries[at].timestamp_ms)
-        for at in range(start, end)
+        for at in range(max(request.start, one.low), end)
         if at in one.entries and one.entries[at].visible
     ]
-    if not visible:
-        return ReadResult(None, None, max(start, end))
-    if request.first_only:
+    if visible and request.first_only:
         return ReadResult(visible[0], visible[0], visible[0].offset)
-    return ReadResult(visible[0], visible[-1], max(start, end))
+    first, last = (visible[0], visible[-1]) if visible else (None, None)
+    return ReadResult(first, last, max(request.start, end))

@@ -33,6 +33,7 @@ from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.committed_offsets import CommittedOffsets
 from clocksvc.kafka.admin import Admin
 from clocksvc.kafka.committed_offsets import KafkaCommittedOffsets
+from clocksvc.memory.committed_offsets import MemoryCommittedOffsets, MemoryTransaction
 from tests.waiting import eventually
 
 
@@ -224,6 +225,64 @@ class KafkaOffsetsImplementation:
                 consumer.close()
                 return count
             count += 1
+
+
+class MemoryOffsetsImplementation:
+    """The implementation in memory. The group coordinator's wall clock is the time of this machine."""
+
+    def __init__(self) -> None:
+        self.cluster = MemoryCommittedOffsets()
+        self.offsets: CommittedOffsets = self.cluster
+        self._append_time: set[str] = set()
+        self._keys: dict[Partition, dict[int, bytes | None]] = {}
+
+    def create(self, partitions: int, timestamp_type: str = "CreateTime", *, compacted: bool = False) -> str:
+        name = f"offsets-{uuid.uuid4().hex[:12]}"
+        if timestamp_type == "LogAppendTime":
+            self._append_time.add(name)
+        self.cluster.create(name, partitions)
+        return name
+
+    def delete_topic(self, topic: str) -> None:
+        self.cluster.delete(topic)
+
+    def recreate(self, topic: str, partitions: int) -> None:
+        self.cluster.create(topic, partitions)
+
+    def add_partitions(self, topic: str, total: int) -> None:
+        self.cluster.add_partitions(topic, total - self.cluster.topic_ids([topic])[topic][1])
+
+    def append(self, partition: Partition, *timestamps_ms: int, key: bytes | None = None) -> None:
+        for timestamp_ms in timestamps_ms:
+            stored_ms = now_ms() if partition.topic in self._append_time else timestamp_ms
+            self._keys.setdefault(partition, {})[self.cluster.append(partition, stored_ms) - 1] = key
+
+    def transaction(self, partition: Partition, *timestamps_ms: int, end: str) -> None:
+        transaction = MemoryTransaction()
+        self.cluster.append(partition, *timestamps_ms, transaction=transaction)
+        if end != "open":
+            self.cluster.finish(transaction, now_ms(), commit=end == "commit")
+
+    def compact(self, partition: Partition, left: int) -> None:
+        keys = self._keys[partition]
+        newest = {key: offset for offset, key in keys.items()}
+        self.cluster.compact(partition, *(offset for offset, key in keys.items() if newest[key] != offset))
+        assert len(newest) == left
+
+    def delete_records(self, partition: Partition, before: int) -> None:
+        self.cluster.delete_before(partition, before)
+
+    def commit(self, group: str, partition: Partition, offset: int) -> None:
+        self.cluster.commit(group, partition, offset)
+
+    def delete_group(self, group: str) -> None:
+        self.cluster.delete_group(group)
+
+    def make_share_group(self, group: str, topic: str) -> None:
+        self.cluster.refused[group] = f"{group} is a share group: it has no ordered offsets"
+
+    def free(self) -> None:
+        """Nothing to free."""
 
 
 def now_ms() -> int:

@@ -17,6 +17,7 @@ from clocksvc.interfaces.committed_offsets import (
 )
 from tests.interfaces.committed_offsets_implementations import (
     KafkaOffsetsImplementation,
+    MemoryOffsetsImplementation,
     OffsetsImplementation,
     group_name,
     now_ms,
@@ -25,10 +26,14 @@ from tests.interfaces.committed_offsets_implementations import (
 T_MS = 1_795_334_400_000
 
 
-@pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.servers)])
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.servers)])
 def implementation(request: pytest.FixtureRequest) -> Iterator[OffsetsImplementation]:
     """Each implementation, with a cluster."""
-    made: OffsetsImplementation = KafkaOffsetsImplementation(request.getfixturevalue("bootstrap"))
+    made: OffsetsImplementation
+    if request.param == "memory":
+        made = MemoryOffsetsImplementation()
+    else:
+        made = KafkaOffsetsImplementation(request.getfixturevalue("bootstrap"))
     yield made
     made.free()
 
