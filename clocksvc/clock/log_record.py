@@ -49,7 +49,8 @@ class ClockState:
         last_tick_ms: the time of the last tick, or the time that `clocksvc init` set. It will be `previous` in the next
             tick. None for a clock without ticks for which `clocksvc init` was not run.
         last_emitted_ms: when the last tick was emitted; None before the first.
-        group: the consumer group whose progress counts. After a change of the group, all partitions are unknown.
+        group: the group whose reports count, the clock's `reporting_group`. After a change of it, all partitions are
+            unknown.
         topics: the topic ids and partition counts of the roster. A roster that grew is committed before it goes to the
             store, so no leader can forget a partition that an earlier leader has seen.
         former_topic_ids: earlier ids of recreated topics, oldest first, at most MAX_FORMER_IDS for each topic. A broker

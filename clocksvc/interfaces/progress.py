@@ -32,7 +32,7 @@ MAX_LATE_RECORDS = 10**9
 class ClockParameters:
     """The parameters of a clock that consumers and readers need. The leader writes them. Times are milliseconds.
 
-    `max_drift_ms` is None for no limit.
+    `group` is the group whose reports count, a clock's `reporting_group`. `max_drift_ms` is None for no limit.
     """
 
     group: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from clocksvc.clock import boundary
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import TopicMetadata
-from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.clock.spec import ClockSpec, HeartbeatSpec, Source
 from clocksvc.errors import ClocksvcError, InvalidValue, MetadataUnavailable
 from clocksvc.interfaces.store import Store
 from clocksvc.interfaces.time import Time
@@ -112,6 +112,11 @@ def retry_after_s(spec: ClockSpec, result: HeartbeatRound, due_ms: int, now_ms: 
 
 
 def _require_heartbeats(spec: ClockSpec) -> HeartbeatSpec:
+    if spec.source is Source.COMMITTED:
+        wanted = (
+            "wanted source: reports, because a clock with source: committed moves quiet partitions without heartbeats"
+        )
+        raise InvalidValue(f"clocks.{spec.name}.source", str(spec.source), wanted)
     if spec.heartbeat is None:
         raise InvalidValue(f"clocks.{spec.name}.heartbeat", None, "wanted a setting that enables them: {every: 60s}")
     return spec.heartbeat

@@ -301,7 +301,7 @@ def test_without_an_observation_the_hold_says_who_reads_offsets() -> None:
     assert "no committed offsets were read yet" in held(clock).detail
 
 
-def test_a_clock_without_partitions_that_count_says_so() -> None:
+def test_a_clock_whose_partitions_are_all_excluded_has_its_own_detail() -> None:
     """All are excluded: upstream clocks have no part in it."""
     clock = pipeline()
     observe(clock, None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.spec import ClockSpec, HeartbeatSpec
+from clocksvc.clock.spec import ClockSpec, HeartbeatSpec, Source
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.topics import HEARTBEAT_HEADER
 from clocksvc.service import heartbeats as heartbeat
@@ -177,9 +177,11 @@ def test_an_expired_round_is_no_success(wall: ManualTime, store: FaultyStore, to
 
 
 def test_heartbeats_that_are_off(wall: ManualTime, store: FaultyStore, topics: FaultyTopics) -> None:
-    """A clock without heartbeats raises an error that names the setting."""
+    """A clock without heartbeats raises an error that names the setting: another one if they can't be enabled."""
     with pytest.raises(InvalidValue, match=r"clocks\.checkins\.heartbeat"):
         heartbeat.beat(replace(SPEC, heartbeat=None), store, topics, wall, NOW_MS)
+    with pytest.raises(InvalidValue, match=r"clocks\.checkins\.source: 'committed' .* without heartbeats"):
+        heartbeat.beat(replace(SPEC, heartbeat=None, source=Source.COMMITTED), store, topics, wall, NOW_MS)
 
 
 FAILED = heartbeat.HeartbeatRound(failed={ALL[0]: "no leader"})
