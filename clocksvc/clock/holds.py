@@ -13,7 +13,7 @@ from clocksvc.clock import boundary
 from clocksvc.clock.log_record import ClockState
 from clocksvc.clock.partition import Outcome, Partition, name_first
 from clocksvc.clock.roster import Roster
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import ClockSpec, Source
 from clocksvc.clock.tick import partition_from_wire, partition_to_wire
 from clocksvc.clock.time_format import describe_duration, to_rfc3339
 
@@ -376,7 +376,8 @@ def status(
             much as this is on time.
         last_tick_ms: the global clock; None before the first tick.
         hold: the hold, if it is visible.
-        now_ms: wall time.
+        now_ms: wall time; for a clock with upstream clocks, the time that all of them have ticked, if it is known. A
+            clock that is as far as its upstream clocks is on time, also if they catch up.
         quiet_ms: the time since the last tick was emitted; before the first tick, since the first leader started.
         rebuilding: True while this replica can't trust the store's stream of ticks and shows its last tick.
     """
@@ -396,7 +397,8 @@ def status(
 
 def on_time_ms(spec: ClockSpec, out_of_orderness_ms: int) -> int:
     """Return how far the last tick may be in the past, in ms, before the clock catches up instead of being on time."""
-    return 2 * spec.interval_ms + out_of_orderness_ms + spec.effective_hold_after_ms
+    drained_ms = spec.drain_delay_ms if spec.source is Source.COMMITTED and not spec.after else 0
+    return 2 * spec.interval_ms + out_of_orderness_ms + drained_ms + spec.effective_hold_after_ms
 
 
 _BEFORE_FIRST_REPORT = (Reason.PARTITION_UNREPORTED, Reason.UPSTREAM_BEHIND, Reason.NO_LEADER)

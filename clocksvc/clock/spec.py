@@ -78,7 +78,7 @@ class ClockSpec:
     """One configured clock.
 
     If `max_out_of_orderness_ms` is None, the leader uses 0 s if all topics have LogAppendTime, else 10 s. If
-    `hold_after_ms` is None, it is two intervals, but at least 10 s. `require_topic_ids` False accepts topics without
+    `hold_after_ms` is None, see `effective_hold_after_ms`. `require_topic_ids` False accepts topics without
     ids. A topic that was deleted and created again can then not be recognized, so old progress counts for it.
     `max_past_ms` is how far the first tick may be in the past. `catch_up_pace` is how many ticks a second a clock emits
     while it catches up; None for no limit. `max_drift_ms` is how far partitions may run ahead of the global clock
@@ -130,8 +130,14 @@ class ClockSpec:
 
     @property
     def effective_hold_after_ms(self) -> int:
-        """The time without a tick, in ms, after which readers see every hold."""
-        return max(2 * self.interval_ms, 10 * SECOND_MS) if self.hold_after_ms is None else self.hold_after_ms
+        """The time without a tick, in ms, after which readers see every hold.
+
+        A clock that follows committed offsets has ticks after polls only, also if its interval is shorter.
+        """
+        if self.hold_after_ms is not None:
+            return self.hold_after_ms
+        polls_ms = 2 * self.poll_ms if self.source is Source.COMMITTED else 0
+        return max(2 * self.interval_ms, 10 * SECOND_MS + polls_ms)
 
     def digest(self) -> str:
         """Return a hash of all fields that change ticks. Replicas may run together only if their digests are equal."""

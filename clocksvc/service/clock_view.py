@@ -227,7 +227,7 @@ class ClockView:
                 self._out_of_orderness_ms or 0,
                 None if last is None else last.at_ms,
                 hold,
-                now_ms,
+                self._due_ms(snapshot, now_ms),
                 quiet_ms=0 if since_ms is None else now_ms - since_ms,
                 rebuilding=self.feed.rebuilding or not (self.feed.ready or snapshot is None),
             ),
@@ -267,6 +267,13 @@ class ClockView:
         if snapshot.leader_status is not None and quiet_ms < self.spec.effective_hold_after_ms:
             return None
         return Hold(Reason.NO_LEADER, detail=_NO_LEADER)
+
+    def _due_ms(self, snapshot: Snapshot | None, now_ms: int) -> int:
+        """Return the time that the clock could have reached: now, or the last tick of its upstream clocks."""
+        observation = None if snapshot is None else snapshot.observation
+        if not self.spec.after or observation is None or observation.upstream_ms is None:
+            return now_ms
+        return min(now_ms, observation.upstream_ms)
 
     def _since_ms(self, last: Tick | None) -> int | None:
         return self._started_ms if last is None else last.emitted_at_ms

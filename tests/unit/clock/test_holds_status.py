@@ -1,11 +1,12 @@
 """One word on how a clock is doing."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
 from clocksvc.clock.holds import Hold, Reason, Status, status
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import ClockSpec, Source
 from tests.unit.clock.times import at, maybe_at
 
 pytestmark = pytest.mark.core
@@ -71,3 +72,22 @@ def test_the_words_are_the_ones_of_the_contract() -> None:
     words = {"starting", "running", "catching_up", "holding", "paused", "rebuilding"}
 
     assert {one.value for one in Status} == words == {case.expected for case in CASES}
+
+
+OBSERVED = ClockSpec("bills", ("orders",), "loader", source=Source.COMMITTED, drain_delay_ms=3_600_000)
+
+
+def test_a_clock_of_quiet_partitions_is_on_time_after_its_drain_delay() -> None:
+    """Two intervals, drain_delay, and as long as a hold takes to show."""
+    words = [status(OBSERVED, 0, at(last), None, at("12:00"), quiet_ms=0) for last in ("10:56", "10:55:59")]
+
+    assert words == ["running", "catching_up"]
+
+
+def test_a_clock_with_a_short_interval_holds_after_two_polls() -> None:
+    """Its ticks come after polls only."""
+    fast = replace(OBSERVED, interval_ms=1_000, poll_ms=30_000)
+
+    assert fast.effective_hold_after_ms == 70_000
+    assert replace(fast, hold_after_ms=5_000).effective_hold_after_ms == 5_000
+    assert replace(fast, source=Source.REPORTS, drain_delay_ms=0).effective_hold_after_ms == 10_000

@@ -1,14 +1,17 @@
 """A clock's state as a replica publishes it, with a real leader: its hold, its beginning, and its readiness."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.holds import Hold, Reason, Status
 from clocksvc.clock.logs import log_of
+from clocksvc.clock.spec import Source, UpstreamSpec
 from clocksvc.clock.time_format import parse_timestamp
 from clocksvc.interfaces.hold_history import StatusUpdate
 from clocksvc.interfaces.leases import Announcement
+from clocksvc.interfaces.observations import Observation
 from clocksvc.service.clock_view import ClockView
 from clocksvc.service.public_state import state_to_wire
 from clocksvc.service.tick_feed import TickFeed
@@ -148,3 +151,18 @@ def test_a_leader_without_the_clock_is_a_conflict() -> None:
 
     assert hold is not None
     assert (hold.reason, "host-9:1" in hold.detail) == (Reason.CONFIG_CONFLICT, True)
+
+
+def test_a_clock_that_is_as_far_as_its_upstream_clocks_is_on_time() -> None:
+    """Also if these catch up. Without an observation, it is compared with the time."""
+    clock = clock_with_ticks()
+    clock.spec = replace(
+        clock.spec, source=Source.COMMITTED, after=(UpstreamSpec("raw"),), max_out_of_orderness_ms=None
+    )
+    last_ms = clock.ticks()[-1].at_ms
+    words = [a_replica(clock).state().status]
+    for upstream_ms in (last_ms + 240_000, last_ms + 300_000, None):
+        clock.store.write_observation(Observation(clock.time.now_ms(), upstream_ms=upstream_ms), {})
+        words.append(a_replica(clock).state().status)
+
+    assert words == [Status.CATCHING_UP, Status.RUNNING, Status.CATCHING_UP, Status.CATCHING_UP]
