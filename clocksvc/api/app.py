@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from clocksvc.api import clocks, holds, overrides, pages, probes, problems, reports, schedules, stream, ticks
+from clocksvc.api import clocks, holds, overrides, pages, pipeline, probes, problems, reports, schedules, stream, ticks
 from clocksvc.api.allowed_hosts import AllowedHosts
 from clocksvc.api.async_clock import LoopThreads, ShutdownSignal, async_clocks
 from clocksvc.api.exception_handlers import add_exception_handlers
@@ -77,7 +77,7 @@ def create_app(
     app.state.views = views
     app.state.list_threads, app.state.probe_threads = LoopThreads(LIST_THREADS), LoopThreads(PROBE_THREADS)
     app.state.clocks = async_clocks(views, app.state.closing)
-    for resource in (clocks, holds, ticks, stream, overrides, schedules, reports, probes, pages):
+    for resource in (clocks, holds, pipeline, ticks, stream, overrides, schedules, reports, probes, pages):
         app.include_router(resource.router)
     if metrics is not None:
         app.include_router(probes.metrics_route(metrics))

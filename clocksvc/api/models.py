@@ -308,6 +308,41 @@ class BriefClock(BaseModel):
     schedules: SchedulesSummary | None = Field(description="As in the form of one clock, without its `problems`.")
 
 
+class StageResponse(BaseModel):
+    """One stage of a pipeline, which is a clock. A value that is not known is null."""
+
+    clock: str = Field(examples=["raw"])
+    url: str = Field(description="The service that runs it; empty for this installation.")
+    number: int = Field(
+        description="1 without a stage before it; otherwise one more than the highest number of those before it."
+    )
+    after: list[UpstreamName] = Field(description="The stages before it.")
+    time: Time | None = Field(description="Its last tick.")
+    timestamp_seconds: int | None
+    behind_seconds: float | None
+    stage_behind_seconds: float | None = Field(
+        description="How far it is behind the earliest of the stages before it. Null for a first stage."
+    )
+    status: str | None = Field(description="Its status, as `status` of a clock.")
+    hold: dict[str, Any] | None = Field(
+        description="Its hold, as `hold` of a clock without `upstream`, with at most 10 partitions."
+    )
+    waits_for: UpstreamName | None = Field(
+        description="The stage before it whose tick it needs for its next boundary. Null if it needs none."
+    )
+    to_blame: bool = Field(description="True for a stage that is late, or can't be read, and waits for no other stage.")
+    waiting: dict[str, int] = Field(description="As `waiting` of the observer.")
+    problem: str = Field(description="Why its state is not known; empty if it is.")
+
+
+class PipelineResponse(BaseModel):
+    """The stages before and after a clock, in order."""
+
+    clock: str = Field(examples=["warehouse"])
+    stages: list[StageResponse]
+    more: int = Field(description="How many stages are left out.")
+
+
 class StatusCounts(BaseModel):
     """The number of clocks with each status."""
 

@@ -63,6 +63,7 @@ def serve(settings: Settings, *, insecure: bool = False) -> None:
         metrics = Metrics(settings.clock_specs(), per_partition=settings.metrics.per_partition)
         service = bootstrap.Service(settings, metrics)
         metrics.watch(service.views)
+        metrics.watch_observer(service.observer_stats)
         time = SystemTime()
         app = create_app(
             service.views,

@@ -43,3 +43,9 @@ def chain(upstream: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
         yield upstream
         hold = upstream["hold"]
         upstream = None if hold is None else hold["upstream"]
+
+
+def last_of_chain(upstream: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the last upstream clock of the chain: the one to blame."""
+    *_, last = chain(upstream)
+    return last

@@ -9,6 +9,7 @@ from typing import Protocol
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.spec import ClockSpec, upstream_name
+from clocksvc.clock.upstream_hold import last_of_chain
 from clocksvc.interfaces.counters import Counters
 from clocksvc.interfaces.observations import PartitionObservation
 from clocksvc.interfaces.progress import PartitionClock
@@ -46,7 +47,7 @@ from clocksvc.metrics.catalogue import (
 )
 from clocksvc.metrics.text_format import escaped
 from clocksvc.service.heartbeats import OUTCOMES as HEARTBEAT_OUTCOMES
-from clocksvc.service.public_state import PublicState, blamed_stage
+from clocksvc.service.public_state import PublicState
 
 NO_HOLD = "none"
 """The reason of `clocksvc_holding` if the clock does not hold, and that of a stage without a hold."""
@@ -186,7 +187,7 @@ def _stages(state: PublicState, last_ticks_ms: Mapping[str, int]) -> Iterator[Re
             labels = state.clock, upstream_name(upstream.clock, upstream.url)
             yield Reading(STAGE_BEHIND, labels, max(0, last_ms - own.at_ms) / 1000)
     if state.hold is not None and state.hold.upstream is not None:
-        stage = blamed_stage(state.hold.upstream)
+        stage = last_of_chain(state.hold.upstream)
         reason = (stage["hold"] or {}).get("reason", NO_HOLD)
         yield Reading(HOLDING_UPSTREAM, (state.clock, upstream_name(stage["clock"], stage["url"]), reason), 1)
 

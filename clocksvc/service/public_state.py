@@ -13,6 +13,7 @@ from clocksvc.clock.overrides import Exclusion, Pause, overrides_from_wire, over
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.tick import Tick, partition_from_wire, partition_to_wire
 from clocksvc.clock.time_format import time_from_wire, time_to_wire, to_rfc3339
+from clocksvc.clock.upstream_hold import last_of_chain
 from clocksvc.interfaces.observations import PartitionObservation, UpstreamObservation
 from clocksvc.service.heartbeats import OUTCOMES
 from clocksvc.service.schedules_state import SchedulesState, schedules_from_wire, schedules_to_wire
@@ -184,7 +185,7 @@ def brief_state_to_wire(state: PublicState) -> dict[str, Any]:
             "since": time_to_wire(state.hold_since_ms),
             "partitions": [partition_to_wire(partition) for partition in hold.partitions[:1]],
             "partition_count": len(hold.partitions),
-            "upstream": None if hold.upstream is None else _name_to_wire(blamed_stage(hold.upstream)),
+            "upstream": None if hold.upstream is None else _name_to_wire(last_of_chain(hold.upstream)),
         },
         "partitions": _counts_to_wire(state.partitions),
         "source": state.source,
@@ -299,13 +300,6 @@ def public_partition_from_wire(wire: Mapping[str, Any]) -> PublicPartition:
         if wire["waits_for"] is None
         else PartitionObservation(wire["committed_offset"], wire["end_offset"], wire["waits_for"]),
     )
-
-
-def blamed_stage(upstream: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the last clock in the chain of the `upstream` of a hold: the one to blame."""
-    while (inner := (upstream["hold"] or {}).get("upstream")) is not None:
-        upstream = inner
-    return upstream
 
 
 def _name_to_wire(stage: Mapping[str, Any]) -> dict[str, str]:

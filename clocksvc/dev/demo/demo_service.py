@@ -65,6 +65,7 @@ class InProcessService:
         self.latencies = LatencyRecorder(metrics)
         self._service = bootstrap.Service(settings, self.latencies)
         metrics.watch(self._service.views)
+        metrics.watch_observer(self._service.observer_stats)
         hosts = allowed_hosts(settings.api.host, settings.api.hosts, tokens=False)
         access = {
             name: ForwardedSchedules(spec, bootstrap.open_schedulers(settings, name), SystemTime())

@@ -10,7 +10,7 @@ from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition, PartitionTimestamp
 from clocksvc.clock.request import Request, RequestResult, ResultKind, apply_request
 from clocksvc.clock.roster import Roster, TopicMetadata
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import ClockSpec, Source, UpstreamSpec
 from clocksvc.clock.tick import Tick
 from clocksvc.errors import InvalidValue
 from clocksvc.interfaces.hold_history import HoldChange, StatusUpdate
@@ -62,12 +62,22 @@ class AnsweringStore(FaultyStore):
 
 class ClockFixture:
     """One clock, by default `checkins`, with two partitions, an interval of 1 min and an out-of-orderness of 2 s.
-    `schedules` is the number of partitions of its schedules; None: it has none."""
+    `schedules` is the number of partitions of its schedules; None: it has none. With `after`, it follows the committed
+    offsets of its group, and these upstream clocks."""
 
     def __init__(
-        self, name: str = "checkins", *, keep: int = BUFFER_SIZE, led: bool = True, schedules: int | None = None
+        self,
+        name: str = "checkins",
+        *,
+        keep: int = BUFFER_SIZE,
+        led: bool = True,
+        schedules: int | None = None,
+        after: Sequence[UpstreamSpec] | None = None,
     ) -> None:
         self.spec = ClockSpec(name, (TOPIC,), GROUP, max_out_of_orderness_ms=2_000)
+        if after is not None:
+            late_ms = None if after else 2_000
+            self.spec = replace(self.spec, source=Source.COMMITTED, after=tuple(after), max_out_of_orderness_ms=late_ms)
         self.time = ManualTime(NOON)
         self.store = AnsweringStore(name, self.time)
         self.server, self.leases = self.store.server, self.store.leases
@@ -82,7 +92,7 @@ class ClockFixture:
         """Acquire the lease, claim the store, write the roster and begin the stream, as a leader does before its first
         tick."""
         self.leases.acquire(TOKEN, "host-1:4711 1", _NEVER_EXPIRES_MS)
-        bounds = ClockParameters(GROUP, (TOPIC,), INTERVAL_S * 1000, 2_000, 60_000)
+        bounds = ClockParameters(self.spec.reporting_group, (TOPIC,), INTERVAL_S * 1000, 2_000, 60_000)
         self.store.claim(TOKEN, StoreIdentity("cluster-1"), bounds, (NOON - 3_600) * 1000)
         self.store.write_roster(TOKEN, ROSTER, 1)
         self.store.begin(TOKEN, base_ms, restoring=restoring)
@@ -102,7 +112,7 @@ class ClockFixture:
         readings = tuple(
             PartitionTimestamp(Partition(TOPIC, number), round(at * 1000)) for number, at in enumerate(seconds)
         )
-        self.store.report(Report(GROUP, readings))
+        self.store.report(Report(self.spec.reporting_group, readings))
 
     def publish(self, *ticks: Tick) -> None:
         """Append ticks to the stream, as a leader does after their commit."""
