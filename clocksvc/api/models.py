@@ -47,7 +47,9 @@ class TickResponse(BaseModel):
     previous: Time | None = Field(description="The time of the previous tick; null for the first tick of a clock.")
     interval_seconds: int = Field(examples=[60])
     emitted_at: Time
-    excluded: list[PartitionRef] = Field(description="The partitions that this tick did not wait for.")
+    excluded: list[PartitionRef] = Field(
+        description="The partitions that this tick did not wait for, also those of upstream clocks."
+    )
 
 
 class PartitionClockResponse(PartitionRef):
