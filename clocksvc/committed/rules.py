@@ -258,12 +258,12 @@ class PartitionProgress:
             return None
         if not end.alive:
             return Obstacle.NO_ANSWER
+        if not end.settled and (end.low == end.high or (position is not None and position >= end.high)):
+            return Obstacle.LEADER_CHANGED
         if self.commits.doubted:
             return self._doubt
         if position is None:
             return Obstacle.NOTHING_COMMITTED
-        if position >= end.high and not end.settled:
-            return Obstacle.LEADER_CHANGED
         if self._open_transaction:
             return Obstacle.OPEN_TRANSACTION
         return self._rejected or Obstacle.NOT_PROCESSED

@@ -112,15 +112,19 @@ def test_a_group_that_is_behind_passes_boundary_by_boundary() -> None:
     [(False, True, Obstacle.NO_ANSWER), (True, False, Obstacle.LEADER_CHANGED), (False, False, Obstacle.NO_ANSWER)],
 )
 @pytest.mark.parametrize("empty", [True, False])
+@pytest.mark.parametrize("committed", [7, None])
 def test_an_end_counts_only_from_a_leader_that_is_alive_and_the_same(
-    alive: bool, settled: bool, empty: bool, obstacle: Obstacle
+    alive: bool, settled: bool, empty: bool, committed: int | None, obstacle: Obstacle
 ) -> None:
     one = Partition()
-    one.high = one.committed = 7
+    one.high, one.committed = 7, committed
     one.low = 7 if empty else 0
+    if committed is None and not empty and alive:
+        obstacle = Obstacle.NOTHING_COMMITTED
     assert one.poll(T0, alive=alive, settled=settled) is obstacle
     assert one.progress.raw_ms is None
-    assert one.poll(T0) is None
+    if committed is not None or empty:
+        assert one.poll(T0) is None
 
 
 def test_without_a_boundary_nothing_passes() -> None:
