@@ -149,7 +149,12 @@ class ObservedClock:
         ]
         if not moved and at_s < self._repeat_at_s:
             return
-        answer = self._store.report(Report(self.spec.reporting_group, tuple(moved), topic_ids=dict(self._topic_ids)))
+        group, ids = self.spec.reporting_group, dict(self._topic_ids)
+        create_time = {partition.topic for partition, progress in self._progress.items() if progress.create_time}
+        report = Report(group, tuple(moved), create_time_topics=tuple(sorted(create_time)), topic_ids=ids)
+        answer = self._store.report(report)
+        for progress in self._progress.values():
+            progress.create_time = False
         if at_s >= self._repeat_at_s:
             self._repeat_at_s = at_s + REPEAT_S
         for (partition, timestamp_ms), outcome in zip(moved, answer.outcomes, strict=True):

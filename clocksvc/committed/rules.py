@@ -73,6 +73,8 @@ class PartitionProgress:
             never decreases. None while the partition is unknown.
         commits: what the group has committed.
         end: the newest end of the partition; None if it is not known.
+        create_time: True once a record with the timestamp type CreateTime has moved the partition. The caller sets it
+            to False after it has reported this.
         obstacle: why the partition has not passed the newest boundary that it could have passed; None if it has.
 
     Args:
@@ -85,6 +87,7 @@ class PartitionProgress:
         self.raw_ms: int | None = None
         self.commits = commits or Commits()
         self.end: End | None = None
+        self.create_time = False
         self._out_of_orderness_ms, self._max_future_ms = out_of_orderness_ms, max_future_ms
         self.obstacle: Obstacle | None = Obstacle.NOT_OBSERVED
         self._doubt = Obstacle.RECREATED
@@ -185,6 +188,7 @@ class PartitionProgress:
         if rejection_reason(record.timestamp_ms, now_ms, self._max_future_ms) is None:
             if record.offset > self._rejected_offset:
                 self._raise(record.timestamp_ms)
+                self.create_time = self.create_time or record.create_time
         else:
             self._rejected_offset = max(self._rejected_offset, record.offset)
             ahead = record.timestamp_ms > now_ms

@@ -45,10 +45,12 @@ class FoundRecord:
 
     Attributes:
         timestamp_ms: -1 if it has none.
+        create_time: True if the timestamp has the type CreateTime: the producer has set it.
     """
 
     offset: int
     timestamp_ms: int
+    create_time: bool = True
 
 
 @dataclass(frozen=True, slots=True)

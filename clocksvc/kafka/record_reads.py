@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from clocksvc.clock.partition import Partition
@@ -171,7 +171,8 @@ def _poll(consumer: Consumer, timeout_s: float) -> Iterable[KafkaMessage]:
 
 
 def _found(polled: KafkaMessage) -> FoundRecord:
-    return FoundRecord(cast(int, polled.offset()), polled.timestamp()[1])
+    kind, timestamp_ms = polled.timestamp()
+    return FoundRecord(cast(int, polled.offset()), timestamp_ms, create_time=kind != TIMESTAMP_LOG_APPEND_TIME)
 
 
 def _why(partition: Partition, error: Any) -> str:

@@ -28,6 +28,7 @@ class _Entry:
     timestamp_ms: int
     marker: bool = False
     transaction: MemoryTransaction | None = None
+    create_time: bool = True
 
     @property
     def visible(self) -> bool:
@@ -104,15 +105,21 @@ class MemoryCommittedOffsets:
         with self._lock:
             return self._topics[partition.topic][1][partition.number]
 
-    def append(self, partition: Partition, *timestamps_ms: int, transaction: MemoryTransaction | None = None) -> int:
-        """Append records. Return the offset after the last one."""
+    def append(
+        self,
+        partition: Partition,
+        *timestamps_ms: int,
+        transaction: MemoryTransaction | None = None,
+        create_time: bool = True,
+    ) -> int:
+        """Append records, with the timestamp type CreateTime or LogAppendTime. Return the offset after the last one."""
         with self._lock:
             one = self.partition(partition)
             if transaction is not None and partition not in transaction.began:
                 transaction.began[partition] = one.end
                 one.open.append(transaction)
             for timestamp_ms in timestamps_ms:
-                one.entries[one.end] = _Entry(timestamp_ms, transaction=transaction)
+                one.entries[one.end] = _Entry(timestamp_ms, transaction=transaction, create_time=create_time)
                 one.end += 1
             return one.end
 
@@ -233,7 +240,7 @@ def _read(one: MemoryPartition, request: ReadRequest) -> ReadResult:
     stable = min([one.high, *open_from])
     end = min(request.end, stable)
     visible = [
-        FoundRecord(at, one.entries[at].timestamp_ms)
+        FoundRecord(at, one.entries[at].timestamp_ms, one.entries[at].create_time)
         for at in range(max(request.start, one.low), end)
         if at in one.entries and one.entries[at].visible
     ]

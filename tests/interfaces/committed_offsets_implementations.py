@@ -254,8 +254,10 @@ class MemoryOffsetsImplementation:
 
     def append(self, partition: Partition, *timestamps_ms: int, key: bytes | None = None) -> None:
         for timestamp_ms in timestamps_ms:
-            stored_ms = now_ms() if partition.topic in self._append_time else timestamp_ms
-            self._keys.setdefault(partition, {})[self.cluster.append(partition, stored_ms) - 1] = key
+            create_time = partition.topic not in self._append_time
+            stored_ms = timestamp_ms if create_time else now_ms()
+            end = self.cluster.append(partition, stored_ms, create_time=create_time)
+            self._keys.setdefault(partition, {})[end - 1] = key
 
     def transaction(self, partition: Partition, *timestamps_ms: int, end: str) -> None:
         transaction = MemoryTransaction()

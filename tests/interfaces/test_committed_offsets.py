@@ -221,6 +221,7 @@ def test_records_have_the_broker_s_time_in_log_append_time(
 
     assert found is not None
     assert found.timestamp_ms > before_ms
+    assert not found.create_time
 
 
 def test_only_markers_and_aborted_records_are_left(

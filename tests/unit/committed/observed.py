@@ -120,9 +120,15 @@ class Scene:
         self.stores[clock].publish(TOKEN, [tick])
         self.last[clock] = tick.at_ms
 
-    def work(self, partition: Partition, *minutes: float, group: str = GROUP) -> None:
+    def create_time_seen_ms(self) -> int:
+        """When a report last named a topic with CreateTime records; 0 for never."""
+        reading = self.server.leases(log_of(CLOCK)).read_round(TOKEN, 10**12, [CLOCK]).progress[CLOCK]
+        assert reading is not None
+        return reading.create_time_seen_ms
+
+    def work(self, partition: Partition, *minutes: float, group: str = GROUP, create_time: bool = True) -> None:
         """A producer appends records, and the group processes and commits all of them."""
-        self.kafka.append(partition, *(self.at(minute) for minute in minutes))
+        self.kafka.append(partition, *(self.at(minute) for minute in minutes), create_time=create_time)
         self.kafka.commit(group, partition, self.kafka.partition(partition).end)
 
 

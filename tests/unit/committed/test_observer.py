@@ -167,6 +167,24 @@ def test_records_with_disorder() -> None:
     assert scene.minute(P0) == pytest.approx(1 + 10 / 60)
 
 
+def test_a_topic_that_has_create_time_now_is_reported_with_its_first_record() -> None:
+    """The leader then uses the out-of-orderness of CreateTime at once, as with a Reporter. Before, it reads the topics'
+    types every 30 s only, and a record that moves a partition could be ahead of others by the disorder."""
+    scene = Scene()
+    scene.work(P0, -3, create_time=False)
+    scene.run(10)
+    assert scene.minute(P0) == -3
+    assert scene.create_time_seen_ms() == 0
+    scene.work(P0, 1.01)
+    scene.run(6)
+    assert scene.minute(P0) == 1.01
+    seen_ms = scene.create_time_seen_ms()
+    assert seen_ms > 0
+    scene.work(P0, 1.5, create_time=False)
+    scene.run(20)
+    assert scene.create_time_seen_ms() == seen_ms
+
+
 def test_an_offset_goes_back_jumps_and_expires() -> None:
     scene = Scene()
     scene.work(P0, -4, -3, -2, -1)
