@@ -197,6 +197,7 @@ RULES: list[tuple[str, str, Handling]] = [
     (r".*", r"redis-cli info replication", Run(says="master")),
     (r".*", r"redis-cli unlink .*", Elsewhere("tests/system/docs/test_commands.py::test_the_keys_of_a_clock_may_go")),
     (r".*", r"curl -s HOST:PORT/readyz", Run(says="ready")),
+    (r".*", r"curl HOST:PORT/v1/clocks/CLOCK", Run(says='"clock":"checkins"')),
     (r".*", r"date -u|openssl rand -hex 32", Run()),
     (r".*", r"chronyc tracking", NotRun("not every machine has this program")),
     (r".*", r"kafka-(cluster|console-consumer|consumer-groups|get-offsets|topics|transactions)\.sh .*", KAFKAS_OWN),
