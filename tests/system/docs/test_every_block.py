@@ -32,7 +32,7 @@ JUDGED = {
         "collector",
     ): "tests/unit/metrics/test_consumer_collector.py::test_the_documented_registration",
     ("docs/pipelines.md", "python", None): (
-        "tests/system/docs/test_observed_groups.py::test_a_tick_says_that_all_is_in_the_warehouse"
+        "tests/system/ops/docs/test_observed_groups.py::test_a_tick_says_that_all_is_in_the_warehouse"
     ),
     (
         "docs/write-a-consumer.md",

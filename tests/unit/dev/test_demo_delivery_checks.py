@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from clocksvc.dev.demo.delivery_checks import Due, DueSequence, Job, JobSequence, TickSequence, waiting_nights
+from clocksvc.dev.demo.delivery_checks import (
+    Due,
+    DueSequence,
+    Job,
+    JobSequence,
+    StoredRecords,
+    TickSequence,
+    waiting_nights,
+)
 from clocksvc.dev.demo.demo import failure_reason
 
 pytestmark = pytest.mark.core
@@ -113,3 +121,25 @@ def test_nights_wait_from_their_time_until_their_tick() -> None:
         [20_000],
         [20_000, 30_000, 40_000],
     ]
+
+
+def test_records_before_a_tick_of_the_second_stage_are_stored() -> None:
+    """A record counts once its timestamp is known, and until it is stored. A problem fails the run."""
+    stored = StoredRecords()
+    for number, at_ms in enumerate((4_000, 4_999, 5_000, None)):
+        stored.expect(number)
+        if at_ms is not None:
+            stored.delivered(number, at_ms)
+    stored.store(0)
+    stored.store(0)
+    stored.store(1)
+    stored.delivered(1, 4_999)
+    stored.check(5_000)
+    assert (stored.count, stored.problems) == (2, [])
+
+    stored.check(10_000)
+
+    early = "1 records before tick 10000 are not stored, such as 2"
+    assert stored.problems == [early]
+    said = failure_reason(TickSequence(5_000), JobSequence(Path("nowhere")), False, second_stage=stored.problems)
+    assert said == f"ticks of the second stage were missing, repeated, out of order or early: {early}"

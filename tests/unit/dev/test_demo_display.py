@@ -90,7 +90,8 @@ def at_1200_41(changes: dict[str, Any] | None = None) -> DemoSnapshot:
     remarks = {2: "slow on purpose", 3: "quiet: heartbeats only"}
     jobs = presentation.jobs(NOON_MS + 30_000, NOON_MS + 35_000, NOON_MS + 41_900, 14)
     due = presentation.schedules(3, sequence(*["monitor-1"] * 24))
-    return snapshot(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, "host:7", jobs, due)
+    second = presentation.second_stage("running", NOON_MS + 35_000, 1_812)
+    return snapshot(state(**(changes or {})), NOON_MS + 41_900, readers, remarks, "host:7", jobs, due, second)
 
 
 def shown(
@@ -112,7 +113,7 @@ LINES = [
 
 def test_a_screen_of_the_usual_size() -> None:
     """The screen has addresses, question, clock, a bar for each partition, events and hints, in this order."""
-    assert shown(LINES, 100, 20) == [
+    assert shown(LINES, 100, 21) == [
         "clocksvc dev · Kafka 4.3.1 :41092 · Valkey :41379 · http://127.0.0.1:8080 · /docs · Ctrl-C ends all",
         'Question: has everything before T been processed?     clock "demo", a tick every 5 s, UTC',
         "",
@@ -123,6 +124,7 @@ def test_a_screen_of_the_usual_size() -> None:
         "   demo:3  ████████████████████████▏       12:00:36.0  consumer-2  quiet: heartbeats only  ◀ slowest",
         "   jobs    nightly: 12:00:30 done, 12:00:40 waits for its data   tick tasks: 14",
         "   due     24 records of 3 schedules, the last one monitor-1 for 12:00:35",
+        "   after   warehouse 12:00:35   running   1,812 records stored by a plain group",
         "",
         " 12:00:41  tick 12:00:35   everything before 12:00:35 is processed   due: monitor-1, monitor-2",
         " 12:00:44  story: heartbeats stopped. Watch the quiet partition.",
@@ -158,6 +160,7 @@ def test_a_small_screen_keeps_what_matters() -> None:
     assert rows[9].endswith("consumer-2  quiet: heartbeats only  ◀")
     assert rows[10] == "   jobs    nightly: 12:00:30 done, 12:00:40 waits for its data   tick tasks: 14"
     assert rows[11] == "   due     24 records of 3 schedules, the last one monitor-1 for 12:00:35"
+    assert rows[12] == "   after   warehouse 12:00:35   running   1,812 records stored by a plain group"
 
 
 @pytest.mark.parametrize(
@@ -316,3 +319,15 @@ def test_schedules_of_the_user_are_shown() -> None:
     assert presentation.schedules(3, sequence("monitor-1", "acme:home", "acme:home")) == (
         "1 record of 3 schedules and 2 of your own, the last one acme:home for 12:00:35"
     )
+
+
+def test_the_second_stage_in_words() -> None:
+    """Before its first answer, its first tick, and a hold: because of the first stage, or of another reason."""
+    assert presentation.second_stage("", None, 0) == (
+        "warehouse --:--:--   no answer yet   0 records stored by a plain group"
+    )
+    assert presentation.second_tick(0, tick(35)).text == (
+        "warehouse 12:00:35   everything before 12:00:35 has passed both groups"
+    )
+    assert presentation.second_hold(0, "upstream_behind").text == "warehouse waits for demo (upstream_behind)"
+    assert presentation.second_hold(0, "partition_behind").text == "warehouse HOLDING (partition_behind)"

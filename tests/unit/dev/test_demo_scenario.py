@@ -46,14 +46,15 @@ def test_the_story_fits_into_forty_seconds() -> None:
         None,
         None,
         None,
+        None,
         ScenarioAction.STOP_HEARTBEATS,
         ScenarioAction.START_HEARTBEATS,
         None,
     ]
-    stopped_s, back_s = scenes[3][0], scenes[4][0]
+    stopped_s, back_s = scenes[4][0], scenes[5][0]
     assert 10 <= stopped_s <= 20
     assert back_s - stopped_s >= 10
-    assert "nothing was lost" in scenes[5][1]
+    assert "nothing was lost" in scenes[6][1]
 
 
 def test_nothing_happens_before_the_first_tick() -> None:

@@ -45,11 +45,12 @@ def test_a_guest_leaves_no_trace(tmp_path: Path, bootstrap: str, own_redis: Valk
     port = str(free_ports(1)[0])
     with running(tmp_path, "--kafka", bootstrap, "--redis", own_redis.url, "--port", port) as run:
         eventually(lambda: run.told("is processed"), within=60, what="the first tick")
-        eventually(lambda: len(demo_names(bootstrap) - before) == 5, within=60, what="topics and groups")
+        eventually(lambda: len(demo_names(bootstrap) - before) == 7, within=60, what="topics and groups")
         ours = demo_names(bootstrap) - before
         topic = min(name for name in ours if name.startswith("clocksvc-demo-"))
         log = f"{topic}-ticks"
-        assert ours == {topic, log, f"{topic}-consumers", f"{log}-checkpoints", f"clocksvc.{log}:demo:jobs"}
+        second = {f"{topic}-handled", f"{topic}-warehouse"}
+        assert ours == {topic, log, f"{topic}-consumers", f"{log}-checkpoints", f"clocksvc.{log}:demo:jobs"} | second
         assert any(key.startswith("clocksvc-demo-") for key in keys(own_redis))
         run.process.send_signal(signal.SIGINT)
 

@@ -1,1 +1,1 @@
-"""Commands and configurations of the documents that need helm or Prometheus."""
+"""Commands and configurations of the documents that need helm, Prometheus or programs of Kafka."""
