@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: rate, duration, port, and running servers to use instead of child processes."""
     parser.description = (
         "Run a complete clocksvc on this machine, with a live view: a real Kafka and Valkey as child processes, the "
-        "service, a scheduler, a Celery worker and two beats, producers and consumers. No server has to be installed. "
-        "At the end, all data is removed."
+        "service, a scheduler, a Celery worker and two beats, producers and consumers, and a second consumer group "
+        "whose clock is computed from its commits. No server has to be installed. At the end, all data is removed."
     )
     parser.add_argument(
         "--rate", type=_rate, default=_DEFAULT_RATE, metavar="N", help=f"records a second; default: {_DEFAULT_RATE:g}"
@@ -102,7 +102,8 @@ def _play(installation: "DemoInstallation", display: "Display", ended: threading
     finally:
         display.end()
         display.progress(f"{demo.summary()}; stopping …")
-    problem = failure_reason(demo.tick_sequence, demo.jobs, not ended.is_set(), demo.due)
+    second_stage = installation.second_stage.problems
+    problem = failure_reason(demo.tick_sequence, demo.jobs, not ended.is_set(), demo.due, second_stage)
     if problem is not None:
         display.progress(problem)
     return problem is None

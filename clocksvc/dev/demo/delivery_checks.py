@@ -1,4 +1,4 @@
-"""Checks that each tick and job of the demo came once and in order, and that no job came before its tick."""
+"""Checks what the demo promises: each tick, job and due record comes once, in order, and not early."""
 
 import json
 import threading
@@ -180,3 +180,43 @@ class TickSequence:
         self.count += 1
         self.first_ms = tick.at_ms if self.first_ms is None else self.first_ms
         self.last_ms = tick.at_ms
+
+
+class StoredRecords:
+    """Checks that all records before a tick of the second stage are stored. Thread-safe.
+
+    Attributes:
+        count: the number of stored records, without repetitions.
+        problems: a sentence for each tick that came too early; empty if there are none.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.problems: list[str] = []
+        self._lock = threading.Lock()
+        self._missing_ms: dict[int, int | None] = {}
+
+    def expect(self, number: int) -> None:
+        """Note a record before it is sent. Until it is delivered, it has no timestamp."""
+        with self._lock:
+            self._missing_ms.setdefault(number, None)
+
+    def delivered(self, number: int, timestamp_ms: int) -> None:
+        """Note the timestamp of a record. It may be stored already."""
+        with self._lock:
+            if number in self._missing_ms:
+                self._missing_ms[number] = timestamp_ms
+
+    def store(self, number: int) -> None:
+        """Note that a record is stored. A record can be stored repeatedly."""
+        with self._lock:
+            if number in self._missing_ms:
+                del self._missing_ms[number]
+                self.count += 1
+
+    def check(self, tick_ms: int) -> None:
+        """Check a tick of the second stage, after it was received."""
+        with self._lock:
+            early = [number for number, at_ms in self._missing_ms.items() if at_ms is not None and at_ms < tick_ms]
+        if early:
+            self.problems.append(f"{len(early)} records before tick {tick_ms} are not stored, such as {early[0]}")

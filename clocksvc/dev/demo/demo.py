@@ -54,6 +54,7 @@ class Demo:
         self._collect_ticks()
         self._show_ticks()
         self._show_jobs()
+        self._show_second_stage()
         self._display.draw(self._snapshot())
 
     @property
@@ -75,7 +76,10 @@ class Demo:
         nights, tasks = self.jobs.counts[NIGHTLY], self.jobs.counts[TICK]
         jobs = f"{nights} nightly job{'' if nights == 1 else 's'} and {tasks} tick tasks sent"
         written = f"{self._installation.producers.sent} records written, {processed} processed"
-        return "; ".join([ticks, holds, jobs, written, *self._schedules_summary()])
+        second = self._installation.second_stage
+        count = second.sequence.count
+        stored = f"{second.stored.count} stored by the second group, with {count} tick{'s' * (count != 1)} of its clock"
+        return "; ".join([ticks, holds, jobs, written, stored, *self._schedules_summary()])
 
     def _schedules_summary(self) -> list[str]:
         schedules = self._installation.schedules
@@ -87,6 +91,7 @@ class Demo:
         if self._new_ticks and self._time.now_ms() - self._new_ticks[-1][0] >= _GROUPING_MS:
             self._show_ticks()
         self._show_jobs()
+        self._show_second_stage()
         self._show_hold()
         step = self._scenario.next(Observation(self._time.monotonic(), self._shown_ticks, self._shown_hold is not None))
         if step is None:
@@ -136,7 +141,16 @@ class Demo:
             if self._shown_hold is not None:
                 self._show_waiting(now_ms, tick_ms)
         due_problems = [] if self.due is None else self.due.problems
-        for problem in self.tick_sequence.problems + self.jobs.problems + due_problems:
+        self._show_problems(now_ms, self.tick_sequence.problems + self.jobs.problems + due_problems)
+
+    def _show_second_stage(self) -> None:
+        second, now_ms = self._installation.second_stage, self._time.now_ms()
+        for line in second.events(now_ms):
+            self._display.show_event(line)
+        self._show_problems(now_ms, second.problems)
+
+    def _show_problems(self, now_ms: int, problems: Sequence[str]) -> None:
+        for problem in problems:
             if problem not in self._shown_problems:
                 self._shown_problems.add(problem)
                 self._display.show_event(presentation.broken_sequence(now_ms, problem))
@@ -175,17 +189,23 @@ class Demo:
         jobs_text = presentation.jobs(jobs.last_night_ms, self.tick_sequence.last_ms, now_ms, jobs.counts[TICK])
         schedules = self._installation.schedules
         schedules_text = "" if schedules is None else presentation.schedules(schedules.written, schedules.due)
-        return snapshot(state, now_ms, readers, remarks, self._holder, jobs_text, schedules_text)
+        second_text = self._installation.second_stage.text()
+        return snapshot(state, now_ms, readers, remarks, self._holder, jobs_text, schedules_text, second_text)
 
 
 def failure_reason(
-    tick_sequence: TickSequence, jobs: JobSequence, by_itself: bool, due: DueSequence | None = None
+    tick_sequence: TickSequence,
+    jobs: JobSequence,
+    by_itself: bool,
+    due: DueSequence | None = None,
+    second_stage: Sequence[str] = (),
 ) -> str | None:
     """Return the reason why a run failed; None if it succeeded.
 
     Args:
         by_itself: False if a signal ended the run. The run may then have had no time for `MIN_TICKS` ticks.
         due: the due records; None without schedules.
+        second_stage: the problems of the second stage.
     """
     if tick_sequence.problems:
         return f"ticks were missing, repeated or out of order: {tick_sequence.problems[0]}"
@@ -193,6 +213,8 @@ def failure_reason(
         return f"jobs were missing, repeated or out of order: {jobs.problems[0]}"
     if due is not None and due.problems:
         return f"due records were missing, repeated or out of order: {due.problems[0]}"
+    if second_stage:
+        return f"ticks of the second stage were missing, repeated, out of order or early: {second_stage[0]}"
     if by_itself and tick_sequence.count < MIN_TICKS:
         return f"only {tick_sequence.count} ticks came, wanted at least {MIN_TICKS}"
     return None

@@ -12,6 +12,8 @@ from clocksvc.kafka.client import dispatcher_id
 from clocksvc.settings import Settings, settings_from
 
 CLOCK = "demo"
+SECOND_CLOCK = "warehouse"
+"""The clock of the second stage: a consumer group that has no Reporter."""
 JOB_APP = "jobs"
 """The name of the demo's Celery app, which is also the name of its dispatcher."""
 PARTITIONS = 4
@@ -29,6 +31,8 @@ EVERY_S = {"monitor-1": 5, "monitor-2": 10, "report": 60}
 """The seconds between two due times of each schedule."""
 HOLD_AFTER_S = 7
 """Ticks and heartbeats come every 5 s. If they are 2 s late, something is wrong."""
+SECOND_HOLD_AFTER_S = 8
+"""The second stage's committed offsets are read once a second, so its ticks come at less regular times."""
 SLOW, QUIET = 2, 3
 WORK_S = {SLOW: 2.5}
 """The seconds that a consumer needs for a record, by partition. For other partitions it needs almost no time."""
@@ -87,6 +91,16 @@ class DemoConfig:
         return f"{self.topic}-consumers"
 
     @property
+    def handled_topic(self) -> str:
+        """The topic to which the first group writes what it has handled. The second group reads it."""
+        return f"{self.topic}-handled"
+
+    @property
+    def second_group(self) -> str:
+        """The consumer group of the second stage, which knows nothing of clocksvc."""
+        return f"{self.topic}-warehouse"
+
+    @property
     def prefix(self) -> str:
         """The prefix of every key in Redis."""
         return "clocksvc" if self.own_redis else self.demo_id
@@ -110,13 +124,22 @@ class DemoConfig:
             "hold_after": f"{HOLD_AFTER_S}s",
             "heartbeat": {"every": f"{INTERVAL_S}s"},
         }
+        second = {
+            "topics": [self.handled_topic],
+            "group": self.second_group,
+            "source": "committed",
+            "after": [CLOCK],
+            "interval": f"{INTERVAL_S}s",
+            "poll": "1s",
+            "hold_after": f"{SECOND_HOLD_AFTER_S}s",
+        }
         if self.has_schedules:
             clock["schedules"] = {"partitions": SCHEDULE_PARTITIONS}
         return {
             "redis": {"url": self.redis_url, "prefix": self.prefix},
             "kafka": {"bootstrap.servers": self.bootstrap},
             "tick_log": {"topic": self.tick_log},
-            "clocks": {CLOCK: clock},
+            "clocks": {CLOCK: clock, SECOND_CLOCK: second},
             "namespaces": {NAMESPACE: {"queue": self.jobs_queue}},
             "api": {"host": LOOPBACK, "port": self.port},
             "scheduler": {"port": 0},

@@ -18,7 +18,6 @@ from clocksvc.client.http import ServiceClient
 from clocksvc.client.sse import Event
 from clocksvc.clock.tick import Tick
 from clocksvc.dev.child_server import LOOPBACK
-from clocksvc.dev.demo.demo_config import CLOCK
 from clocksvc.errors import ClocksvcError, InvalidValue, Unavailable
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.metrics.exposition import Metrics
@@ -127,15 +126,15 @@ _ANSWER_S = 5.0
 class ServiceWatch:
     """Reads one clock of one service with two threads, from its first tick until `stop` is called."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: str) -> None:
         self.failure: Exception | None = None
         self.state: PublicState | None = None
         """The last answer of `GET /v1/clocks/{clock}`; None before the first answer."""
-        self._url = url
+        self._url, self._path = url, f"/v1/clocks/{clock}"
         self._ticks: SimpleQueue[Tick] = SimpleQueue()
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._guarded, args=(run,), name=f"demo-watch-{name}", daemon=True)
+            threading.Thread(target=self._guarded, args=(run,), name=f"demo-watch-{clock}-{name}", daemon=True)
             for name, run in (("ticks", self._follow), ("state", self._ask))
         ]
 
@@ -171,7 +170,7 @@ class ServiceWatch:
         last_id = "0"
         while not self._stop.is_set():
             try:
-                with client.events(_stream(last_id)) as events:
+                with client.events(self._stream(last_id)) as events:
                     for event in events:
                         last_id = event.id or last_id
                         self._take(event)
@@ -187,11 +186,9 @@ class ServiceWatch:
     def _ask(self, client: ServiceClient) -> None:
         while not self._stop.wait(_STATE_EVERY_S):
             try:
-                self.state = state_from_wire(client.get(f"/v1/clocks/{CLOCK}", timeout_s=_ANSWER_S).body)
+                self.state = state_from_wire(client.get(self._path, timeout_s=_ANSWER_S).body)
             except Unavailable:
                 continue
 
-
-def _stream(last_id: str) -> Request:
-    path = f"/v1/clocks/{CLOCK}/ticks/stream"
-    return stream_request(path, last_id=last_id, idle_timeout_s=_SILENCE_S)
+    def _stream(self, last_id: str) -> Request:
+        return stream_request(f"{self._path}/ticks/stream", last_id=last_id, idle_timeout_s=_SILENCE_S)

@@ -107,7 +107,7 @@ def _clock(snapshot: DemoSnapshot, width: int) -> list[Text]:
     room = width - len("     ") - names - len("  12:00:35.2") - beside
     cells = max(_NARROWEST_BAR, min(_WIDEST_BAR, room))
     rows = [head, *(_bar(bar, snapshot.now_ms, names, cells, marker) for bar in snapshot.bars)]
-    for name, text in (("jobs", snapshot.jobs), ("due", snapshot.schedules)):
+    for name, text in (("jobs", snapshot.jobs), ("due", snapshot.schedules), ("after", snapshot.second_stage)):
         if text:
             rows.append(Text(f"   {name:<{names}}  {text}"))
     return rows

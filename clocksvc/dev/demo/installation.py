@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clocksvc.dev.child_process import DevServerError
-from clocksvc.dev.demo.demo_config import DemoConfig, new_demo_id
+from clocksvc.dev.demo.delivery_checks import StoredRecords
+from clocksvc.dev.demo.demo_config import CLOCK, DemoConfig, new_demo_id
 from clocksvc.dev.demo.demo_service import InProcessService, ServiceWatch, listen
 from clocksvc.dev.demo.processes import CeleryPrograms, DemoServers, Interrupted, scheduler_program
 from clocksvc.dev.demo.schedules import DemoSchedules
-from clocksvc.dev.demo.shared_servers import check_redis, create_topic, remove_keys, remove_topics
+from clocksvc.dev.demo.second_stage import SecondStage
+from clocksvc.dev.demo.shared_servers import check_redis, create_topics, remove_keys, remove_topics
 from clocksvc.dev.demo.traffic import DemoConsumer, DemoProducers
 from clocksvc.service.log_format import setup_logging
 
@@ -31,6 +33,7 @@ class DemoInstallation:
     Attributes:
         started: True once every part has started.
         schedules: the demo's schedules; None if it has none.
+        second_stage: the consumer group without a Reporter, and its clock.
 
     Raises:
         InvalidValue: the port is in use.
@@ -69,7 +72,7 @@ class DemoInstallation:
         if config.has_schedules:
             self._start_schedules(config)
         self._start_records(config)
-        self.watch = ServiceWatch(config.url)
+        self.watch = ServiceWatch(config.url, CLOCK)
         self.watch.start()
         self._cleanups.append(self.watch.stop)
         if ended.is_set():
@@ -84,6 +87,7 @@ class DemoInstallation:
         """Check all parts. Raises DevServerError if a part has ended unexpectedly."""
         self._servers.check()
         failures = [("the producers", self.producers.failure), ("the reader of ticks", self.watch.failure)]
+        failures.append(("the second stage", self.second_stage.failure))
         failures += [(f"consumer-{number}", one.failure) for number, one in enumerate(self.consumers, 1)]
         if self.schedules is not None:
             failures.append(("the writer of schedules or the reader of due records", self.schedules.failure))
@@ -109,7 +113,7 @@ class DemoInstallation:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _configure(self) -> DemoConfig:
-        """Build the configuration and create the topic. At the end, remove the demo's data from shared servers."""
+        """Build the configuration and create the topics. At the end, remove the demo's data from shared servers."""
         own_kafka, own_redis = self._servers.kafka is not None, self._servers.valkey is not None
         port = int(self._listener.getsockname()[1])
         config = DemoConfig(self._servers.bootstrap, self._servers.redis_url, own_kafka, own_redis, new_demo_id(), port)
@@ -117,7 +121,7 @@ class DemoInstallation:
         if not own_redis:
             check_redis(settings)
             self._cleanups.append(lambda: remove_keys(settings, config))
-        create_topic(config)
+        create_topics(config)
         if not own_kafka:
             self._cleanups.append(lambda: remove_topics(config))
         return config
@@ -136,7 +140,11 @@ class DemoInstallation:
         self.schedules.start()
 
     def _start_records(self, config: DemoConfig) -> None:
-        self.producers = DemoProducers(config, self._rate)
+        stored = StoredRecords()
+        self.second_stage = SecondStage(config, stored)
+        self._cleanups.append(self.second_stage.stop)
+        self.second_stage.start()
+        self.producers = DemoProducers(config, self._rate, stored)
         self.consumers = [DemoConsumer(f"consumer-{number}", config) for number in range(1, _CONSUMERS + 1)]
         self._cleanups.append(self._stop_records)
         self.producers.start()

@@ -1,4 +1,4 @@
-"""Creates what the demo shows: event lines (ticks, holds, jobs, steps of the scenario) and a snapshot of the clock.
+"""Creates what the demo shows: event lines (ticks, holds, jobs, steps of the scenario) and a snapshot of the clocks.
 
 Styles are names of the package rich. No I/O.
 """
@@ -10,7 +10,7 @@ from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import to_rfc3339
 from clocksvc.dev.demo.delivery_checks import Due, DueSequence, Job, next_night_ms
-from clocksvc.dev.demo.demo_config import SCHEDULES
+from clocksvc.dev.demo.demo_config import CLOCK, SCHEDULES, SECOND_CLOCK
 from clocksvc.service.public_state import PublicState
 
 _MAX_LISTED = 4
@@ -98,6 +98,25 @@ def schedules(count: int, due: DueSequence) -> str:
     return f"{due_counts('record', count, due)}{newest}"
 
 
+def second_tick(at_ms: int, one: Tick) -> EventLine:
+    """Describe a tick of the second stage."""
+    time = time_of_day(one.at_ms)
+    return EventLine(at_ms, f"{SECOND_CLOCK} {time}   everything before {time} has passed both groups", style="green")
+
+
+def second_hold(at_ms: int, reason: str) -> EventLine:
+    """Describe a hold of the second stage."""
+    waits = f"{SECOND_CLOCK} waits for {CLOCK}" if reason == Reason.UPSTREAM_BEHIND else f"{SECOND_CLOCK} HOLDING"
+    return EventLine(at_ms, f"{waits} ({reason})", style="yellow")
+
+
+def second_stage(status: str, tick_ms: int | None, stored: int) -> str:
+    """Describe the second stage: its clock, and how many records it has stored."""
+    time = "--:--:--" if tick_ms is None else time_of_day(tick_ms)
+    state = status.replace("_", " ") or "no answer yet"
+    return f"{SECOND_CLOCK} {time}   {state}   {stored:,} records stored by a plain group"
+
+
 def due_counts(noun: str, count: int, due: DueSequence) -> str:
     """Return how many records were due: those of the demo's `count` schedules, and those of the user's own."""
     records = due.count - due.own
@@ -159,6 +178,7 @@ class DemoSnapshot:
     bars: tuple[Bar, ...]
     jobs: str
     schedules: str
+    second_stage: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +197,7 @@ def snapshot(
     me: str,
     jobs: str = "",
     schedules: str = "",
+    second_stage: str = "",
 ) -> DemoSnapshot:
     """Build the snapshot from one answer of the service.
 
@@ -185,7 +206,7 @@ def snapshot(
         readers: the consumers, by partition.
         remarks: the remarks to show, by partition.
         me: this process's name as a leader.
-        jobs, schedules: the states of the jobs and of the schedules, as text. "" if there are none.
+        jobs, schedules, second_stage: their states, as text. "" if there are none.
     """
     counts, last = state.partitions, state.last_tick
     clocks = {one.partition.number: one for one in state.slowest}
@@ -213,6 +234,7 @@ def snapshot(
         ),
         jobs=jobs,
         schedules=schedules,
+        second_stage=second_stage,
     )
 
 

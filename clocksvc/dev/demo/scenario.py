@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from clocksvc.dev.demo.demo_config import INTERVAL_S, NIGHT_S, QUIET, SLOW
+from clocksvc.dev.demo.demo_config import INTERVAL_S, NIGHT_S, QUIET, SECOND_CLOCK, SLOW
 
 
 class ScenarioAction(Enum):
@@ -63,6 +63,11 @@ _BEGINNING = (
     ScenarioStep(
         lambda since: since.seconds >= 1,
         f"nights last {NIGHT_S} s here: Celery beat sends the nightly job by the clock",
+    ),
+    ScenarioStep(
+        lambda since: since.seconds >= 1,
+        "a second group stores what the first one hands on. It knows nothing of clocksvc: its commits make the clock "
+        f'"{SECOND_CLOCK}"',
     ),
 )
 _OUTAGE = (

@@ -59,18 +59,19 @@ _CREATE_TIMEOUT_S = 5.0
 _REMOVE_TIMEOUT_S = 1.0
 
 
-def create_topic(config: DemoConfig) -> None:
-    """Create the demo's topic, with LogAppendTime. Raises DevServerError if Kafka does not create the topic."""
-    topic = NewTopic(config.topic, PARTITIONS, -1, config={"message.timestamp.type": "LogAppendTime"})
+def create_topics(config: DemoConfig) -> None:
+    """Create the topics of both stages, with LogAppendTime. Raises DevServerError if Kafka does not create them."""
+    names = [config.topic, config.handled_topic]
+    topics = [NewTopic(name, PARTITIONS, -1, config={"message.timestamp.type": "LogAppendTime"}) for name in names]
     admin = _admin(config)
     try:
-        futures = admin.create_topics([topic], request_timeout=_CREATE_TIMEOUT_S)
-        futures[config.topic].result(_CREATE_TIMEOUT_S + 1)
+        for future in admin.create_topics(topics, request_timeout=_CREATE_TIMEOUT_S).values():
+            future.result(_CREATE_TIMEOUT_S + 1)
     except (KafkaException, TimeoutError) as error:
         raise DevServerError(
-            f"topic {config.topic} can't be created on the Kafka at {config.bootstrap}: {_reason(error)}. Use a Kafka "
-            "without TLS and password: --kafka HOST:PORT, or the variable KAFKA_BOOTSTRAP. Without both, the demo "
-            "starts a Kafka."
+            f"topics {' and '.join(names)} can't be created on the Kafka at {config.bootstrap}: {_reason(error)}. Use "
+            "a Kafka without TLS and password: --kafka HOST:PORT, or the variable KAFKA_BOOTSTRAP. Without both, the "
+            "demo starts a Kafka."
         ) from error
 
 
@@ -79,10 +80,11 @@ def remove_topics(config: DemoConfig) -> None:
     admin = _admin(config)
     futures = [
         *admin.delete_topics(
-            [config.topic, config.tick_log, config.checkpoint_topic], request_timeout=_REMOVE_TIMEOUT_S
+            [config.topic, config.handled_topic, config.tick_log, config.checkpoint_topic],
+            request_timeout=_REMOVE_TIMEOUT_S,
         ).values(),
         *admin.delete_consumer_groups(
-            [config.group, config.dispatcher_group], request_timeout=_REMOVE_TIMEOUT_S
+            [config.group, config.second_group, config.dispatcher_group], request_timeout=_REMOVE_TIMEOUT_S
         ).values(),
     ]
     for future in futures:

@@ -1,6 +1,7 @@
-"""The demo's producer and consumers, written as a user would write them. Each consumer has a Reporter.
+"""The demo's producer, and the consumers of its first stage, written as a user would write them.
 
-A consumer reports a record after it has done the work for it and has committed its offset.
+Each consumer has a Reporter, and writes each record that it has handled to the topic of the second stage. It commits a
+record's offset after this output is acknowledged, and reports the record after the commit.
 """
 
 import threading
@@ -10,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from clocksvc import Reporter, is_heartbeat
+from clocksvc.dev.demo.delivery_checks import StoredRecords
 from clocksvc.dev.demo.demo_config import CLOCK, WORK_S, DemoConfig
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.client import ClientLog, client_settings
 
 _POLL_S = 0.1
 _MOST_AT_ONCE = 500
+_ACKNOWLEDGED_S = 5.0
 
 
 class DemoConsumer:
@@ -32,6 +35,7 @@ class DemoConsumer:
         self.reached_ms: Mapping[int, int | None] = {}
         self.failure: Exception | None = None
         self._config = config
+        self._output = Producer(client_settings({"bootstrap.servers": config.bootstrap}), logger=ClientLog())
         self._working: dict[int, deque[tuple[float, Message]]] = {}
         self._monotonic = SystemTime().monotonic
         self._stop = threading.Event()
@@ -85,7 +89,7 @@ class DemoConsumer:
         while not self._stop.is_set():
             self._begin(consumer.consume(_MOST_AT_ONCE, _POLL_S))
             done = self._done()
-            if done and _commit(consumer, done):
+            if done and self._hand_on(done) and _commit(consumer, done):
                 reporter.observe_many(done)
                 self._note(done)
 
@@ -105,6 +109,19 @@ class DemoConsumer:
             while working and working[0][0] <= now:
                 done.append(working.popleft()[1])
         return done
+
+    def _hand_on(self, done: Sequence[Message]) -> bool:
+        """Write handled records to the topic of the second stage. True if all of them are acknowledged."""
+        failed: list[object] = []
+
+        def delivered(error: object, _: Message) -> None:
+            if error is not None:
+                failed.append(error)
+
+        for message in done:
+            if not is_heartbeat(message):
+                self._output.produce(self._config.handled_topic, message.value(), on_delivery=delivered)
+        return self._output.flush(_ACKNOWLEDGED_S) == 0 and not failed
 
     def _note(self, done: Sequence[Message]) -> None:
         reached = dict(self.reached_ms)
@@ -148,12 +165,12 @@ _PAUSE_S = 0.05
 
 
 class DemoProducers:
-    """A thread that writes `rate` records a second until it is stopped."""
+    """A thread that writes `rate` records a second until it is stopped. Each record's value is its number."""
 
-    def __init__(self, config: DemoConfig, rate: float) -> None:
+    def __init__(self, config: DemoConfig, rate: float, stored: StoredRecords) -> None:
         self.sent = 0
         self.failure: Exception | None = None
-        self._topic, self._rate = config.topic, rate
+        self._topic, self._rate, self._stored = config.topic, rate, stored
         settings = client_settings({"bootstrap.servers": config.bootstrap}, linger_ms=5)
         self._producer = Producer(settings, logger=ClientLog())
         self._stop = threading.Event()
@@ -182,9 +199,17 @@ class DemoProducers:
     def _write(self, total: int) -> None:
         """Send records until `total` is reached or the client's queue is full."""
         while self.sent < total:
+            self._stored.expect(self.sent)
+            partition = _SHARES[self.sent % len(_SHARES)]
             try:
-                self._producer.produce(self._topic, b"a record", partition=_SHARES[self.sent % len(_SHARES)])
+                self._producer.produce(
+                    self._topic, str(self.sent).encode(), partition=partition, on_delivery=self._delivered
+                )
             except BufferError:
                 break
             self.sent += 1
         self._producer.poll(0)
+
+    def _delivered(self, error: object, message: Message) -> None:
+        if error is None:
+            self._stored.delivered(int(message.value() or b""), message.timestamp()[1])

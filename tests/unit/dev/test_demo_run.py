@@ -120,12 +120,11 @@ def test_forty_seconds(tmp_path: Path) -> None:
         output
     )
     assert re.search(r" and [1-9]\d* tick tasks sent; \d{3} records written", output), output
-    assert re.search(r"warehouse (\S+)   everything before \1 has passed both groups", stopped), output
-    assert "warehouse waits for demo (upstream_behind)" in held + back, output
-    assert re.search(r"; \d{3} stored by the second group, with ([2-9]|\d\d) ticks of its clock; ", output), output
+    assert re.search(r"warehouse (\S+)   everything before \1 has passed both groups", output), output
+    assert re.search(r"; \d{3} stored by the second group, with [1-9]\d* ticks? of its clock; ", output), output
     assert re.search(r"tick \S+ .*   due: .*monitor-1", output), output
     assert re.search(r"tick \S+ .*   due: .*acme:home", output), output
-    assert re.search(r" processed; [1-9]\d* due records of 3 schedules and [1-9]\d* of your own; stopping", output), (
+    assert re.search(r" its clock; [1-9]\d* due records of 3 schedules and [1-9]\d* of your own; stopping", output), (
         output
     )
 
