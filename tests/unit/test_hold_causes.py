@@ -25,6 +25,7 @@ from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.leader.clocks import INSTALLATION, another_leader, clock_with_ticks, pass_time, report_only
 from tests.unit.leader.override_requests import Operator
 from tests.unit.leader.test_newer_record import write_newer
+from tests.unit.leader.test_observed_clocks import held_by
 from tests.unit.leader.test_stuck_leader import UnansweredTickLog
 
 CAUSES: dict[str, dict[str, Any]] = json.loads(Path("tests/hold_causes.json").read_text(encoding="utf-8"))["causes"]
@@ -212,6 +213,11 @@ def _() -> Hold | None:
     clock = clock_with_ticks()
     write_newer(clock, format=FORMAT + 1)
     return shown(clock)
+
+
+@situation("upstream-behind")
+def _() -> Hold | None:
+    return held_by(Hold(Reason.PARTITION_BEHIND, (Partition("raw", 7),), "it is behind").to_wire())
 
 
 @situation("leader-stuck")

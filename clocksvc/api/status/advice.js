@@ -3,6 +3,7 @@
 
 import { secondsSince } from "./ages.js";
 import { duration, nameFirst, partitionName, stageName } from "./format.js";
+import { stageToBlame } from "./headline.js";
 import { heartbeats } from "./heartbeats.js";
 import { obstacleText, outcomeText, reasonText } from "./words.js";
 
@@ -151,19 +152,18 @@ const isObserved = ({ source }) => source === "committed";
 function observed(clock) {
   if (!clock.hold.partitions.length) return unreported(clock);
   const lines = holding(clock).filter((line) => line.waits_for);
+  if (!lines.length) return ["See the detail above, and the log of the replica that leads the clock."];
   return [...new Set(lines.map((line) => line.waits_for))].map((waitsFor) => {
     const named = namesOf(lines.filter((line) => line.waits_for === waitsFor));
     return `${named}: ${obstacleText(waitsFor)}. ${OBSERVED[waitsFor]?.(clock) ?? "See the runbook of the newer version."}`;
   });
 }
 
-// The stage to blame is the last one in the chain of upstream clocks.
-function waitsFor({ clock, hold: { upstream } }) {
-  if (!upstream) return ["See the upstream clocks of this clock (after)."];
-  let stage = upstream;
-  while (stage.hold?.upstream) stage = stage.hold.upstream;
+function waitsFor({ clock, hold }) {
+  if (!hold.upstream) return ["See the upstream clocks of this clock (after)."];
+  const stage = stageToBlame(hold);
   const name = stageName(stage);
-  const where = stage.url ? `It belongs to the service at ${stage.url}: see its page.` : "Select it in the pipeline above to see what to do.";
+  const where = stage.url ? `It belongs to the service at ${stage.url}: see its page.` : "Select it in the pipeline below to see what to do.";
   const why = stage.hold ? `holds: ${reasonText(stage.hold.reason)}` : "has not emitted the next boundary";
   return [`The stage ${name} ${why}. ${where}`, `${clock} itself has nothing to process. Its ticks follow by themselves.`];
 }

@@ -10,6 +10,7 @@ import { first } from "./first_request.js";
 import * as partitionMap from "./partition_map.js";
 import * as overview from "./overview.js";
 import * as pace from "./pace.js";
+import * as pipeline from "./pipeline.js";
 import * as runbook from "./runbook.js";
 import * as schedules from "./schedules.js";
 import { SelectedClock } from "./selected.js";
@@ -70,6 +71,7 @@ function readMore() {
   if (one === null) return;
   one.partitions.read().then((changed) => changed && one === selected && guarded(drawPartitions));
   if (one.ticksMissing) one.readTicks();
+  one.pipeline.read().then((changed) => changed && one === selected && guarded(drawPanel));
   one.holds.read(one.state).then((changed) => changed && one === selected && guarded(drawHolds));
 }
 
@@ -198,6 +200,7 @@ function drawPanel() {
   const { state, partitions } = selected;
   clockPanel.draw(state, partitions, pace.paceOf(state), outage());
   facts.draw(state);
+  pipeline.draw(selected.pipeline, state);
   schedules.draw(state);
 }
 
@@ -302,6 +305,7 @@ function start() {
     readMore();
   });
   new ResizeObserver(drawMap).observe(byId("Map").parentElement);
+  new ResizeObserver(() => selected && pipeline.drawLines(selected.pipeline.stages)).observe(byId("Stages"));
   byId("Map").addEventListener("pointermove", onHover);
   setInterval(() => guarded(drawTimes), 1000);
   poll(first);

@@ -5,9 +5,10 @@ import { behindSeconds, secondsSince } from "./ages.js";
 import { byId, updateChildren, make, partitionRow, setPartition, setText, setVisible, setTone } from "./dom.js";
 import { sentence, toneOf, wordOf } from "./headline.js";
 import { asSentence, timeOfDay, count, date, dateTime, partitionName, duration } from "./format.js";
-import { outcomeText, statusText } from "./words.js";
+import { obstacleText, outcomeText, statusText } from "./words.js";
 
 const MAX_NAMED = 12;
+const OBSERVED_SECTION = "Clocks from committed offsets"; // of the runbook
 
 // Draw the panel; `outage` is null while the service answers.
 export function draw(clock, partitions, pace, outage) {
@@ -58,6 +59,7 @@ function drawTodo(clock, outage) {
   setText(byId("CommandText"), command ?? "");
   const link = byId("RunbookLink");
   link.dataset.reason = outage ? "" : clock.hold.reason;
+  link.dataset.section = !outage && clock.source === "committed" && clock.hold.reason.startsWith("partition_") ? OBSERVED_SECTION : "";
   setText(link, outage ? "Runbook" : `Runbook: ${clock.hold.reason}`);
 }
 
@@ -68,8 +70,15 @@ function drawSlowest(clock, partitions) {
     const line = lines.get(name);
     const [, late, reported] = element.children;
     const behind = partitions.behindSeconds(line);
-    setPartition(element, name, hold.has(name), line.refused ? `Rejected: ${outcomeText(line.refused)}.` : "");
+    setPartition(element, name, hold.has(name), noteOf(line));
     setText(late, behind === null ? "not known" : duration(behind));
     setText(reported, line.reported_at === null ? "never" : `${duration(secondsSince(clock, line.reported_at))} ago`);
   });
+}
+
+function noteOf({ refused, waits_for: waitsFor, committed_offset: committed, end_offset: end }) {
+  if (refused) return `Rejected: ${outcomeText(refused)}.`;
+  if (!waitsFor) return "";
+  const offsets = end === null ? "" : ` Committed ${committed === null ? "nothing" : count(committed)}, end ${count(end)}.`;
+  return `${asSentence(obstacleText(waitsFor))}${offsets}`;
 }

@@ -2,7 +2,7 @@
 
 import { secondsSince } from "./ages.js";
 import { byId, updateChildren, make, setText, setTone } from "./dom.js";
-import { count, dateTime, duration } from "./format.js";
+import { count, dateTime, duration, plural, stageName } from "./format.js";
 import { heartbeats } from "./heartbeats.js";
 
 export function draw(clock) {
@@ -10,7 +10,7 @@ export function draw(clock) {
   const facts = new Map([
     ["Leader", [clock.leader ?? "None", clock.leader === null ? "hold" : ""]],
     ["Partitions", partitions(clock.partitions)],
-    ["Heartbeats", [`${beats.text} ${beats.counts}`.trim(), beats.late ? "warn" : ""]],
+    ...sourceFacts(clock, beats),
     ["Interval", [duration(clock.interval_seconds), ""]],
     ["Holds after", [`${duration(clock.hold_after_seconds)} without a tick`, ""]],
     ["Group", [clock.group, ""]],
@@ -23,6 +23,15 @@ export function draw(clock) {
   });
   const overrides = [...(clock.pause ? [`Paused ${audit(clock.pause, clock)}`] : []), ...clock.exclusions.map((one) => `${one.topic}:${one.partition} excluded ${audit(one, clock)}`)];
   updateChildren(byId("Overrides"), overrides.length ? overrides : ["None."], () => make("li"), setText);
+}
+
+function sourceFacts(clock, beats) {
+  if (clock.source !== "committed") return [["Heartbeats", [`${beats.text} ${beats.counts}`.trim(), beats.late ? "warn" : ""]]];
+  const { observer, after } = clock;
+  const read = observer === null ? "not read yet" : `read ${duration(secondsSince(clock, observer.observed_at))} ago`;
+  const skipped = observer?.skipped_records ? `, ${plural(observer.skipped_records, "offset")} skipped` : "";
+  const source = `Committed offsets, ${read}${skipped}${observer?.problem ? `: ${observer.problem}` : ""}`;
+  return [["Source", [source, observer?.problem ? "hold" : observer === null ? "warn" : ""]], ...(after.length ? [["After", [after.map(stageName).join(", "), ""]]] : [])];
 }
 
 function partitions({ known, unknown, excluded }) {

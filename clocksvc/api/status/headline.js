@@ -1,7 +1,7 @@
 // The status of clocks as text: sentences about one clock, and the page's headline.
 
 import { behindSeconds, heldSeconds, lastTickSeconds } from "./ages.js";
-import { count, dateTime, duration, nameFirst, partitionName, plural } from "./format.js";
+import { count, dateTime, duration, nameFirst, partitionName, plural, stageName } from "./format.js";
 import { schedulesError } from "./schedules.js";
 import { reasonText, statusText } from "./words.js";
 
@@ -61,8 +61,19 @@ function without({ partitions }) {
   return partitions.excluded ? ` Ticks do not wait for ${plural(partitions.excluded, "excluded partition")}.` : "";
 }
 
-// The reason of a hold, and its first partitions. `partition_count` is the number of partitions if not all are named.
-export function holdText({ reason, partitions, partition_count: total = partitions.length }, most) {
+// The stage to blame for a hold: the last one in the chain of upstream clocks; null if there is none.
+export function stageToBlame({ upstream }) {
+  let stage = upstream ?? null;
+  while (stage?.hold?.upstream) stage = stage.hold.upstream;
+  return stage;
+}
+
+// The reason of a hold, and its first partitions or the stage to blame. `partition_count` is the number of partitions if not
+// all are named.
+export function holdText(hold, most) {
+  const { reason, partitions, partition_count: total = partitions.length } = hold;
+  const stage = stageToBlame(hold);
+  if (stage) return `Waits for ${stageName(stage)} (${reason})`;
   return [reasonText(reason), nameFirst(partitions.map(partitionName), most, total)].filter(Boolean).join(": ");
 }
 
@@ -85,7 +96,7 @@ export function headline(clocks, rest) {
   const total = clocks.length + more(...Object.keys(rest));
   if (total === 0) return ["idle", "No clock is configured, or this token may not see any clock"];
   const holding = clocks.filter(isStopped);
-  const broken = holding.filter((clock) => clock.status !== "paused");
+  const broken = holding.filter((clock) => clock.status !== "paused").sort((a, b) => isWaiting(a) - isWaiting(b));
   const worst = broken[0] ?? holding[0];
   if (worst && total === 1) return [toneOf(worst), headlineOfOne(worst)];
   const stopped = broken.length + more("holding");
@@ -104,8 +115,14 @@ export function headline(clocks, rest) {
   return allRunning(clocks, total);
 }
 
-// The names of the stopped clocks; or their reason, if they are many and have only one.
+// A clock that waits for an earlier stage is not a cause.
+const isWaiting = ({ hold }) => hold.reason === "upstream_behind";
+
+// The names of the stopped clocks, without those that wait for an earlier stage; or their reason, if they are many and have only one.
 function causeOf(broken, stopped) {
+  const causes = broken.filter((clock) => !isWaiting(clock));
+  const waiting = stopped - causes.length;
+  if (causes.length && waiting && broken.length === stopped) return `: ${namesOf(causes)}, and ${plural(waiting, "clock")} after ${causes.length === 1 ? "it" : "them"}`;
   const reasons = new Set(broken.map((clock) => clock.hold.reason));
   if (stopped <= MAX_NAMED || reasons.size !== 1) return `: ${namesOf(broken, stopped)}`;
   const which = broken.length < stopped ? `, the ${count(broken.length)} worst` : "";

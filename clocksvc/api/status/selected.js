@@ -6,6 +6,7 @@ import * as connection from "./connection.js";
 import { Holds } from "./holds.js";
 import * as pace from "./pace.js";
 import { Partitions } from "./partitions.js";
+import { Pipeline } from "./pipeline.js";
 import { follow } from "./stream.js";
 
 const LISTED_TICKS = 12;
@@ -22,6 +23,7 @@ export class SelectedClock {
     this.state = null; // null until `accept` was called
     this.partitions = partitionsOf.get(name);
     this.holds = new Holds(name);
+    this.pipeline = new Pipeline(name);
     this.ticks = []; // the newest ticks, ascending
     this.ticksMissing = false;
     this.tickedAtMs = -Infinity; // when the last tick arrived by the stream, measured by performance.now()

@@ -25,12 +25,17 @@ ANSWER = """async (states) => {
 
 
 @contextmanager
-def drawn(browser: Browser, clocks: Sequence[Mapping[str, Any]]) -> Iterator[OpenPage]:
+def drawn(
+    browser: Browser,
+    clocks: Sequence[Mapping[str, Any]],
+    pipelines: Mapping[str, Mapping[str, Any]] = {},
+    **how: Any,
+) -> Iterator[OpenPage]:
     """The page with these clocks, of which the first is selected. No request and no script may fail."""
-    script, server = fixture_script(clocks, HOLDS), start_server()
+    script, server = fixture_script(clocks, HOLDS, pipelines), start_server()
     try:
         url = f"{server.url}#{clocks[0]['clock']}"
-        with opened(browser, url, script=script) as seen:
+        with opened(browser, url, script=script, **how) as seen:
             expect(seen.page.locator("#HoldsList li")).to_have_count(len(HOLDS))
             expect(seen.page.locator("#MapCount")).not_to_be_empty()
             yield seen

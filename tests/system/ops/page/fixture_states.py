@@ -9,6 +9,7 @@ from clocksvc.clock.overrides import Exclusion, Pause
 from clocksvc.clock.partition import Outcome, Partition
 from clocksvc.clock.tick import Tick
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.interfaces.observations import PartitionObservation
 from clocksvc.service.public_state import HeartbeatState, PartitionCounts, PublicPartition, PublicState, state_to_wire
 from clocksvc.service.schedules_state import SchedulesState
 from tests.unit.test_hold_causes import CAUSES, NAMES, SITUATIONS
@@ -27,6 +28,7 @@ def partition(
     reported_s: float | None = 3.0,
     rejected: Outcome | None = None,
     topic: str = TOPIC,
+    observed: PartitionObservation | None = None,
 ) -> PublicPartition:
     """A partition that is `behind_s` behind, and was last reported `reported_s` ago; None: unknown, and never."""
     at_ms = None if behind_s is None else round(NOW_MS - behind_s * 1000)
@@ -38,6 +40,7 @@ def partition(
         reported_timestamp_ms=at_ms,
         excluded=False,
         rejected=rejected,
+        observed=observed,
     )
 
 
@@ -57,8 +60,10 @@ def clock_state(
     store: bool = True,
     due_ticks: int | None = 0,
     schedules: SchedulesState | None = None,
+    **observed: Any,
 ) -> dict[str, Any]:
-    """The JSON of a clock's state. `behind_s` None: no tick yet. `heartbeat_s`: the age of the last heartbeat."""
+    """The JSON of a clock's state. `behind_s` None: no tick yet. `heartbeat_s`: the age of the last heartbeat.
+    `observed` are the fields of a clock from committed offsets."""
     emitted_ms = round(NOW_MS - (held_s if hold else 5.4) * 1000)
     at_ms = None if behind_s is None else (NOW_MS - behind_s * 1000) // _INTERVAL_MS * _INTERVAL_MS
     lines = list(slowest) or [partition(number) for number in range(10)]
@@ -89,6 +94,7 @@ def clock_state(
             ),
             due_ticks=due_ticks if store else None,
             schedules=schedules,
+            **observed,
         )
     )
 
@@ -237,6 +243,7 @@ window.poll = () => {};  // what the page does 5 s after an answer
     if (resource === undefined) return json(api.clocks.find((clock) => clock.clock === name));
     if (resource === "ticks/stream") return new Promise(() => {});
     if (resource === "holds") return json(api.holds);
+    if (resource === "pipeline") return json(api.pipelines[name] ?? { clock: name, stages: [], more: 0 });
     return json(api[resource][name]);
   };
   const [later, now] = [window.setTimeout.bind(window), performance.now.bind(performance)];
@@ -249,7 +256,11 @@ window.poll = () => {};  // what the page does 5 s after an answer
 """
 
 
-def fixture_script(clocks: Sequence[Mapping[str, Any]], holds: Sequence[Mapping[str, Any]] = ()) -> str:
+def fixture_script(
+    clocks: Sequence[Mapping[str, Any]],
+    holds: Sequence[Mapping[str, Any]] = (),
+    pipelines: Mapping[str, Mapping[str, Any]] = {},
+) -> str:
     """A script that answers the page's requests to the API with these clocks. The stream of ticks has no event.
 
     `window.api.clocks` is the next answer, in the service's order, and `window.poll()` requests it. `window.pass(ms)`
@@ -259,6 +270,7 @@ def fixture_script(clocks: Sequence[Mapping[str, Any]], holds: Sequence[Mapping[
     answers = {
         "now_ms": NOW_MS,
         "clocks": clocks,
+        "pipelines": pipelines,
         "holds": {"holds": holds, "next": None, "kept_since": to_rfc3339(NOW_MS - 7 * 86_400_000)},
         "ticks": {one["clock"]: {"ticks": _ticks(one), "next": None} for one in first},
         "partitions/brief": {one["clock"]: _compact_page(one) for one in first},
