@@ -102,12 +102,14 @@ class RoundReading:
         announcements, announcements_complete_since_ms, mark: as in LeaseReading.
         progress: by clock. None if the store has lost the clock's parameters, its roster or a part of them, or if the
             leader has not claimed the clock's store in this term.
+        lease_left_ms: for how long the lease was still valid before this reading renewed it.
     """
 
     now_ms: int
     announcements: tuple[Announcement, ...]
     announcements_complete_since_ms: int | None
     mark: StoreMark | None
+    lease_left_ms: int
     progress: Mapping[str, ProgressReading | None] = field(default_factory=dict)
 
 

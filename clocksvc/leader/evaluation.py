@@ -62,6 +62,7 @@ class Moment:
         leader_now_ms, monotonic: the leader's wall clock and monotonic clock.
         started_ms: wall time at which this process's leader was created.
         name_limit: for which clocks names of partitions are read.
+        went_back_at: monotonic time at which the store was last found in an older state.
     """
 
     reading: RoundReading
@@ -69,13 +70,18 @@ class Moment:
     monotonic: float
     started_ms: int
     name_limit: NameLimit
+    went_back_at: float = float("-inf")
 
-    def announcements_missing_ms(self) -> int:
-        """Return the ms until all live replicas have announced themselves after the store lost announcements."""
-        since_ms = self.reading.announcements_complete_since_ms
+    def announcements_missing_ms(self) -> float:
+        """Return the ms until all live replicas have announced themselves after the store lost announcements.
+
+        A store that went back has lost those that it got since then, and does not know of it.
+        """
+        after_ms, since_ms = ANNOUNCEMENTS_COMPLETE_AFTER_MS, self.reading.announcements_complete_since_ms
         if since_ms is None:
-            return ANNOUNCEMENTS_COMPLETE_AFTER_MS
-        return max(0, since_ms + ANNOUNCEMENTS_COMPLETE_AFTER_MS - self.reading.now_ms)
+            return after_ms
+        by_store_ms = since_ms + after_ms - self.reading.now_ms
+        return max(0.0, by_store_ms, after_ms - (self.monotonic - self.went_back_at) * 1000)
 
     def quiet_ms(self, clock: ClockTerm) -> float:
         """Return the time without a tick of a clock, in ms.

@@ -175,7 +175,8 @@ class Leader:
             raise LeaseLost
         self._lease.check_progress()  # first: without the store, the next call raises
         self._lease.announce()
-        result = Round(self._parts, term, self._restoration, self._observer, self._started_ms, self._lease.renew).run()
+        started_ms, renew, renewed_at = self._started_ms, self._lease.renew, self._lease.renewed_at
+        result = Round(self._parts, term, self._restoration, self._observer, started_ms, renew, renewed_at).run()
         self._lease.record_progress()
         if self._warned:
             _repeated_lines.clear()

@@ -57,6 +57,7 @@ class Lease:
 
     Attributes:
         replica: this process's unique name: `host:pid` and an id.
+        renewed_at: monotonic time before the last renewal that succeeded. The store has renewed the lease after it.
         token: the token of the current term; None while this process does not have the lease.
         seen_stores: the ids with which this process has seen the store marked.
     """
@@ -75,6 +76,7 @@ class Lease:
         self._failed_terms = 0
         self._was_lost = False
         self._store_lost_at = float("-inf")
+        self.renewed_at = float("-inf")
         self.token: str | None = None
         self.seen_stores: set[str] = set()
 
@@ -129,8 +131,10 @@ class Lease:
         """
         self.check_progress()
         self.announce()
+        began_at = self._parts.time.monotonic()
         if self.token is None or not self._parts.leases.acquire(self.token, self.replica, LEASE_MS):
             raise LeaseLost
+        self.renewed_at = began_at
 
     def release(self, step_back_s: float = 0.0) -> None:
         """Release the lease. If the store is down, the lease expires.
@@ -221,10 +225,10 @@ class Lease:
             self._ready_since = self._parts.time.monotonic()
 
     def _acquire(self) -> str | None:
-        token = self._parts.new_id()
+        token, began_at = self._parts.new_id(), self._parts.time.monotonic()
         if not self._parts.leases.acquire(token, self.replica, LEASE_MS):
             return None
-        self.token = token
+        self.token, self.renewed_at = token, began_at
         self._free_since, self._was_lost = None, False
         self._working_since = self._parts.time.monotonic()
         return token

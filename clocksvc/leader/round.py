@@ -49,6 +49,8 @@ PREPARED_PER_ROUND = 20
 PREPARE_S = 0.5
 """How long a round prepares clocks: at least one. When a process starts, all of its logs prepare clocks at the same
 time, which can take long on a slow machine."""
+_CLOCK_STEP_MS = 20
+"""By how much the clocks of store and leader may differ between two renewals of the lease: a step of NTP, or drift."""
 _SNAPSHOT_AFTER = SNAPSHOT_EVERY - 600
 """A snapshot is due after this number of records. A round has at most 500 ticks, and some control records."""
 
@@ -105,7 +107,11 @@ class _Work:
 
 
 class Round:
-    """One round."""
+    """One round.
+
+    Args:
+        renewed_at: monotonic time before the last renewal of the lease, apart from those of rounds.
+    """
 
     def __init__(
         self,
@@ -115,12 +121,19 @@ class Round:
         observer: LeaderObserver,
         started_ms: int,
         keep_alive: KeepAlive,
+        renewed_at: float = float("-inf"),
     ) -> None:
         self._parts, self._term, self._restoration = parts, term, restoration
         self._observer, self._started_ms, self._keep_alive = observer, started_ms, keep_alive
+        began_at = parts.time.monotonic()
         self._reading = parts.leases.read_round(term.token, LEASE_MS, tuple(term.clocks))
+        monotonic = parts.time.monotonic()
+        if self._has_lost_renewal(monotonic - max(renewed_at, term.read_at)):
+            logger.warning("store went back to an older state", extra={"log": parts.log})
+            term.went_back_at = monotonic
+        term.read_at = began_at
         name_limit = NameLimit.of(len(term.clocks))
-        self._moment = Moment(self._reading, parts.time.now_ms(), parts.time.monotonic(), started_ms, name_limit)
+        self._moment = Moment(self._reading, parts.time.now_ms(), monotonic, started_ms, name_limit, term.went_back_at)
         self._holds: dict[str, Hold | None] = {}
         self._due_ticks: dict[str, int | None] = {}
         self._prepared: set[str] = set()
@@ -153,6 +166,10 @@ class Round:
         return RoundResult(
             self._wait_s, self._holds, self._due_ticks, self._ticked, frozenset(self._prepared), self._reading
         )
+
+    def _has_lost_renewal(self, age_s: float) -> bool:
+        """True if the store does not have the last renewal of the lease, which is at most `age_s` old."""
+        return self._reading.lease_left_ms < LEASE_MS - age_s * 1000 - _CLOCK_STEP_MS
 
     def _write_mark(self) -> None:
         """Mark the store for this log before the log's content goes to the store, and whenever it has lost the mark."""

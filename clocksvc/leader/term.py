@@ -170,6 +170,8 @@ class Term:
         types: the timestamp types of the topics.
         types_at: monotonic time at which they were last read.
         ready_before: `ready_ms` of each replica in the first round of the term; None before it.
+        read_at: monotonic time before the last round's reading, which renewed the lease.
+        went_back_at: monotonic time at which a round last found that the store had gone back to an older state.
         writing: True while a transaction is not confirmed. If an error ends it, the writer must not be used again.
     """
 
@@ -183,6 +185,8 @@ class Term:
     types: Mapping[str, TimestampType] = field(default_factory=dict)
     types_at: float = float("-inf")
     ready_before: Mapping[str, int | None] | None = None
+    read_at: float = float("-inf")
+    went_back_at: float = float("-inf")
     writing: bool = False
 
     def commit(self, ticklog: TickLog, changes: Sequence[Change], keep_alive: KeepAlive) -> None:

@@ -82,6 +82,7 @@ class MemoryLeases:
         with self._access.leading(self._log, token) as content:
             log, now_ms = content.log(self._log), self._time.now_ms()
             assert log.lease is not None
+            left_ms = log.lease.expires_ms - now_ms
             log.lease = StoredLease(token, log.lease.replica, now_ms + ttl_ms)
             log.notified = False
             return RoundReading(
@@ -89,6 +90,7 @@ class MemoryLeases:
                 announcements=log.live(now_ms),
                 announcements_complete_since_ms=log.announcements_complete_since_ms,
                 mark=log.mark,
+                lease_left_ms=left_ms,
                 progress={clock: content.clock(clock).read_progress(token, now_ms) for clock in clocks},
             )
 

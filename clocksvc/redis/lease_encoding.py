@@ -60,12 +60,13 @@ def read_lease_reading(answer: Sequence[Any]) -> LeaseReading:
 
 def read_round_reading(clocks: Sequence[str], answer: Sequence[Any]) -> RoundReading:
     """Decode the result of read_round.lua."""
-    now_ms, since_ms, announcements, mark, progress = answer
+    now_ms, since_ms, announcements, mark, left_ms, progress = answer
     return RoundReading(
         now_ms=int(now_ms),
         announcements=_read_announcements(announcements),
         announcements_complete_since_ms=optional_time(since_ms),
         mark=read_mark(mark),
+        lease_left_ms=int(left_ms),
         progress={clock: _read_progress(item) for clock, item in zip(clocks, progress, strict=True)},
     )
 

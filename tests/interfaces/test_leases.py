@@ -297,6 +297,17 @@ def test_a_lost_announcement_is_noticed(implementation: StoreImplementation, sto
     assert (leases.read_lease().announcements_complete_since_ms or 0) > first.now_ms
 
 
+def test_a_round_reads_for_how_long_the_lease_was_valid(store: Store, leases: Leases) -> None:
+    """Before the reading renewed it: so a leader finds that the store has lost a renewal."""
+    lead(store, leases)
+    leases.acquire(TOKEN, "replica", 2 * LEASE_MS)
+    first = leases.read_round(TOKEN, LEASE_MS, [])
+    second = leases.read_round(TOKEN, LEASE_MS, [])
+
+    assert LEASE_MS < first.lease_left_ms <= 2 * LEASE_MS
+    assert 0 < second.lease_left_ms <= LEASE_MS
+
+
 def test_replica_that_does_not_repeat_itself_is_forgotten(leases: Leases) -> None:
     """An announcement lasts for its own TTL, independent of others."""
     leases.announce(announced("digest-1", "a"), SHORT_MS, {})

@@ -16,8 +16,8 @@
 -- KEYS[14] rejected (hash)  the same
 -- KEYS[15] counters (hash)  the same
 -- ARGV[1] token, [2] TTL ms
--- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, mark or '', {one item for each
--- clock}}.
+-- Returns {now ms, announcements complete since ms or '', {replica, JSON, …}, mark or '', ms for which the lease was still
+-- valid, {one item for each clock}}.
 -- The item of a clock is nil if the store has lost some of its data, or if the token has not claimed it. Otherwise:
 -- {lowest raw ms or '', number of partitions, generation, end of the stream ms or '', boundary crossed at ms or '',
 -- unknown seen ms, create time seen ms, out-of-orderness ms, 1 while restoring or '', {request JSON…}}.
@@ -26,6 +26,7 @@
 if not leads(KEYS[1], ARGV[1]) then
   return LEASE_LOST
 end
+local left_ms = redis.call('PTTL', KEYS[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('DEL', KEYS[5])
 local now_ms = store_now()
@@ -83,4 +84,4 @@ local clocks = {}
 for i = 6, #KEYS, 10 do
   clocks[#clocks + 1] = progress(unpack(KEYS, i, i + 9))
 end
-return {now_ms, since_ms, announcements, redis.call('GET', KEYS[4]) or '', clocks}
+return {now_ms, since_ms, announcements, redis.call('GET', KEYS[4]) or '', left_ms, clocks}

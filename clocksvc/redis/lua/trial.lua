@@ -7,7 +7,7 @@ local trials = {
   {'BLPOP', key, 1}, {'DEL', key}, {'EXISTS', key}, {'GET', key}, {'HDEL', key, 'f'},
   {'HEXISTS', key, 'f'}, {'HGET', key, 'f'}, {'HGETALL', key}, {'HINCRBY', key, 'f', 'no number'}, {'HKEYS', key},
   {'HLEN', key}, {'HMGET', key, 'f'}, {'HSET', key, 'f', 'v', 'no value'}, {'LPOP', key}, {'PERSIST', key}, {'PEXPIRE', key, 1},
-  {'PEXPIREAT', key, 1}, {'RENAME', key, key}, {'SET', key, 'v', 'no option'}, {'TIME'},
+  {'PEXPIREAT', key, 1}, {'PTTL', key}, {'RENAME', key, key}, {'SET', key, 'v', 'no option'}, {'TIME'},
   {'XADD', key, 'no id', 'f', 'v'}, {'XLEN', key}, {'XRANGE', key, '-', '+'}, {'XREAD', 'STREAMS', key, 0},
   {'XREVRANGE', key, '+', '-'}, {'XTRIM', key, 'MINID', 0}, {'ZADD', key, 'XX', 0, 'm'}, {'ZCARD', key},
   {'ZCOUNT', key, 0, 0}, {'ZMSCORE', key, 'm'}, {'ZRANGE', key, 0, 0}, {'ZRANGEBYSCORE', key, 0, 0},

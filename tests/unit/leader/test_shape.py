@@ -158,3 +158,21 @@ def test_a_repeated_report_of_a_deleted_topic_does_not_count() -> None:
     assert hold_of(clock) == (Reason.PARTITION_UNREPORTED, (Partition("events", 0),))
     clock.report(0, "2026-11-22T12:10:00Z")
     assert times(clock) == minutes(*range(1, 11))
+
+
+def test_a_store_that_went_back_hides_no_replica_that_disagrees() -> None:
+    """The store fails over to a state from before the announcement of the other replica, and the leader had not read
+    that announcement. No tick comes until the other one has announced itself again."""
+    clock = clock_with_ticks()
+    pass_time(clock, 10, clock.leader)
+    older = clock.store_server.copy_state()
+    clock.time.advance(0.1)
+    clock.settle()
+    another_leader(clock, "host-b:2", spec=replace(clock.spec, interval_ms=300_000)).step()
+    clock.store_server.fail_over(older)
+
+    clock.report(0, "2026-11-22T12:11:00Z")
+    assert times(clock) == minutes(1, 2, 3)
+    pass_time(clock, 4, clock.leader)
+
+    assert times(clock) == minutes(*range(1, 12))
