@@ -1,4 +1,4 @@
-"""Whatever happens to a partition and its group, no progress is reported that the group has not made."""
+"""Under random histories of a partition and its group, no progress is reported that the group has not made."""
 
 from dataclasses import dataclass, field
 

@@ -48,7 +48,7 @@ def test_a_drained_partition_passes() -> None:
     assert one.progress.raw_ms == T0 + 10_000
 
 
-def test_an_empty_partition_passes_whatever_the_group_committed() -> None:
+def test_an_empty_partition_passes_with_any_committed_offset() -> None:
     for committed in (None, 3, 9):
         one = Partition()
         one.low = one.high = 9

@@ -97,7 +97,7 @@ def test_the_last_tick_is_never_later_than_the_clocks(reading: Reading) -> None:
 
 @both
 def test_ticks_that_are_no_longer_kept(reading: Reading) -> None:
-    """The reading begins with the oldest kept one, and says so."""
+    """The reading begins with the oldest kept one, and `begins` is true."""
     fixture = ClockFixture(keep=2)
     chain = ticks(6)
     fixture.have(chain[3:])
