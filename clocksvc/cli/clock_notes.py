@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from clocksvc.cli.override_commands import override_lines
+from clocksvc.cli.pipeline_status import blame_lines
 from clocksvc.cli.schedules_status import schedules_notes
 from clocksvc.cli.words import reason_text
 from clocksvc.clock.holds import Reason, Status
@@ -30,7 +31,10 @@ def all_notes(states: Sequence[PublicState]) -> list[str]:
 
 
 def hold_lines(state: PublicState) -> list[str]:
-    """Return the reason of a clock's hold, its detail, its partitions and overdue heartbeats. It must have a hold."""
+    """Return the reason of a clock's hold, its detail, its partitions, the stage to blame and overdue heartbeats.
+
+    The clock must have a hold.
+    """
     assert state.hold is not None
     since = "" if state.hold_since_ms is None else f" No tick since {to_rfc3339(state.hold_since_ms)}."
     lines = [f"{state.clock}: {reason_text(state.hold.reason)}.{since}"]
@@ -39,7 +43,7 @@ def hold_lines(state: PublicState) -> list[str]:
     named = state.hold.partitions_text()
     if named:
         lines.append(f"  Partitions: {named}.")
-    return lines + _heartbeat_lines(state)
+    return [*lines, *blame_lines(state.hold), *_heartbeat_lines(state)]
 
 
 def _heartbeat_lines(state: PublicState) -> list[str]:

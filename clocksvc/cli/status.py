@@ -16,19 +16,29 @@ from clocksvc.cli.clock_list import (
 )
 from clocksvc.cli.clock_notes import all_notes
 from clocksvc.cli.console import add_json, add_url, print_json, service_token, show, show_table, show_wrapped
+from clocksvc.cli.pipeline_status import observed_partitions_table, pipeline_table
 from clocksvc.cli.schedules_status import schedules_table
 from clocksvc.cli.words import outcome_text, reason_text
 from clocksvc.client.http import ServiceClient
 from clocksvc.clock.partition import Partition, name_first
-from clocksvc.clock.spec import check_clock_name
+from clocksvc.clock.spec import Source, check_clock_name
 from clocksvc.clock.time_format import describe_duration, to_rfc3339
 from clocksvc.errors import ServiceUnavailable
 from clocksvc.interfaces.hold_history import HoldHistory, PastHold
 from clocksvc.service.hold_history import hold_history_from_wire
+from clocksvc.service.pipeline import pipeline_from_wire
 from clocksvc.service.public_state import PublicPartition, PublicState, public_partition_from_wire, state_from_wire
 
 _HEAD = ("CLOCK", "TIME", "STATUS", "BEHIND", "PARTITIONS", "REJECTED", "LEADER")
 _RECENT_HOLDS = 10
+_NORMAL_OBSERVED = (
+    "Normal for this clock are up to two intervals plus max_out_of_orderness, drain_delay, poll, and the time between "
+    "two commits of the group."
+)
+_NORMAL_AFTER_OTHERS = (
+    "Normal for this clock are up to two intervals, and for each stage poll, 2 s, and the time between two commits of "
+    "its group."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +104,10 @@ def _show_list(client: ServiceClient, args: argparse.Namespace) -> None:
         show_wrapped(f"{nothing_found(args)}.")
         return
     _show_table(states)
-    normal = "On a healthy clock it is at most two intervals plus max_out_of_orderness."
+    normal = (
+        "On a healthy clock it is at most two intervals plus max_out_of_orderness; with source committed also plus "
+        "drain_delay, poll, and the time between two commits."
+    )
     show_wrapped("", f"BEHIND is the age of the last tick. {normal}")
     more = matching(counts, args.status) - len(states)
     if more > 0:
@@ -107,24 +120,42 @@ def _show_table(states: Sequence[PublicState]) -> None:
 
 
 def _print_details(client: ServiceClient, state: PublicState) -> None:
-    """Print the normal delay, the schedules, the slowest and the excluded partitions, and the recent holds of one
-    clock."""
-    if state.max_out_of_orderness_ms is not None:
+    """Print the normal delay, the pipeline, the schedules, the slowest and the excluded partitions, and the recent
+    holds of one clock."""
+    if state.source == Source.COMMITTED:
+        normal = _NORMAL_AFTER_OTHERS if state.after else _NORMAL_OBSERVED
+        show_wrapped("", f"BEHIND is the age of the last tick. {normal}")
+    elif state.max_out_of_orderness_ms is not None:
         normal_ms = 2 * state.interval_ms + state.max_out_of_orderness_ms
         show_wrapped(
             "",
             f"BEHIND is the age of the last tick. Up to {describe_duration(normal_ms)} is normal for this clock: two "
             "intervals plus max_out_of_orderness.",
         )
+    _print_pipeline(client, state.clock)
     if state.schedules is not None:
         show("")
         show_table(schedules_table(state.schedules))
-    _print_partitions("SLOWEST", state.slowest)
-    _print_partitions("EXCLUDED", _excluded(client, state))
+    observed = state.source == Source.COMMITTED
+    _print_partitions("SLOWEST", state.slowest, observed)
+    _print_partitions("EXCLUDED", _excluded(client, state), observed)
     history = _recent_holds(client, state.clock)
     if history is not None:
         show("")
         _print_history(history)
+
+
+def _print_pipeline(client: ServiceClient, clock: str) -> None:
+    """Print the stages before and after a clock. A clock without other stages has no pipeline."""
+    try:
+        pipeline = pipeline_from_wire(client.get(f"/v1/clocks/{clock}/pipeline").body)
+    except ServiceUnavailable:
+        return
+    if len(pipeline.stages) > 1:
+        show("")
+        show_table(pipeline_table(pipeline))
+        if pipeline.more:
+            show(f"{pipeline.more} more stages are not shown.")
 
 
 def _excluded(client: ServiceClient, state: PublicState) -> list[PublicPartition]:
@@ -164,10 +195,14 @@ def _hold_row(past: PastHold) -> tuple[str, ...]:
     return _seconds_of(past.began_ms), lasted, reason_text(past.hold.reason) + (f": {named}" if named else "")
 
 
-def _print_partitions(kind: str, partitions: Sequence[PublicPartition]) -> None:
-    if partitions:
+def _print_partitions(kind: str, partitions: Sequence[PublicPartition], observed: bool) -> None:
+    if not partitions:
+        return
+    show("")
+    if observed:
+        show_table(observed_partitions_table(kind, partitions))
+    else:
         head = (kind, "TIME", "BEHIND", "LAST REPORT", "REJECTED")
-        show("")
         show_table([head, *map(_partition_row, partitions)])
 
 
