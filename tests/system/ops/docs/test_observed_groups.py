@@ -97,15 +97,15 @@ def _clocks(made: DocumentedInstallation) -> dict[str, dict[str, object]]:
     return found
 
 
-def _held(made: DocumentedInstallation, clock: str, reason: str) -> str:
-    """What `clocksvc status CLOCK` prints about the present hold, once it has this reason."""
+def _until_held(made: DocumentedInstallation, clock: str, reason: str, topic: str) -> None:
+    """Wait until `clocksvc status CLOCK` prints a present hold with this reason, and a partition of the topic."""
 
-    def held() -> str:
+    def held() -> bool:
         printed = made.run(f"clocksvc status {clock}").stdout
         found = re.search(rf"^{clock}: .*\({reason}\)[\s\S]*?^$", printed, re.MULTILINE)
-        return found[0] if found else ""
+        return found is not None and re.search(rf"{made.named(topic)}:[0-3]", found[0]) is not None
 
-    return eventually(held, within=TIMEOUT_S, what=f"{clock} to hold with {reason}")
+    eventually(held, within=TIMEOUT_S, what=f"{clock} to hold with {reason}, and to name a partition of {topic}")
 
 
 def _write_programs_of_kafka(made: DocumentedInstallation) -> None:
@@ -128,8 +128,7 @@ def test_a_group_that_belongs_to_others_gets_a_clock(groups: DocumentedInstallat
 
     made.end(CONSOLE_CONSUMER, signal.SIGINT)
     assert made.run(command(PAGE, "echo ")).returncode == 0
-    held = _held(made, "payments", "partition_behind")
-    assert re.search(rf"{made.named('shop-payments')}:[0-3]", held), held
+    _until_held(made, "payments", "partition_behind", "shop-payments")
     last_s = made.time_s("payments")
     made.start(CONSOLE_CONSUMER)
     made.until_ticking("payments")
@@ -158,8 +157,7 @@ def test_a_tick_says_that_all_is_in_the_warehouse(groups: DocumentedInstallation
 
     made.end("python enricher.py", signal.SIGINT)
     assert made.run(WRITE_ORDER).returncode == 0
-    held = _held(made, "warehouse", "upstream_behind")
-    assert re.search(rf"{made.named('shop-orders')}:[0-3]", held), held
+    _until_held(made, "warehouse", "upstream_behind", "shop-orders")
     made.write("transactional_enricher.py", file(PIPELINE, "transactional_enricher.py"))
     made.start("python transactional_enricher.py")
     made.until_ticking("warehouse")
