@@ -29,7 +29,7 @@ run: $(STAMP)  ## a complete clocksvc in this terminal: Kafka, Valkey, service, 
 test: $(STAMP)  ## all tests except test-ops; lists the 25 slowest; the tests start their own servers
 	@$(BIN)/python -m pytest $(PARALLEL) --numprocesses 4 --ignore=tests/system/ops $(ARGS)
 
-test-ops: $(STAMP)  ## page, dashboards, alerts, chart, container, Java; downloads Chromium, Prometheus, helm and a compiler of Java
+test-ops: $(STAMP)  ## page, dashboards, alerts, chart, container, Java; downloads Chromium, Prometheus, helm, a compiler of Java and Kafka's programs
 	@$(BIN)/python -m tests.system.ops.fetch
 	@$(BIN)/python -m pytest $(PARALLEL) --numprocesses 3 tests/system/ops $(ARGS)
 
