@@ -25,6 +25,7 @@ ONE = "/v1/clocks/checkins"
 CALLS: dict[str, tuple[str, str]] = {
     "listClocks": ("GET", "/v1/clocks"),
     "getClock": ("GET", ONE),
+    "getPipeline": ("GET", f"{ONE}/pipeline"),
     "listPartitions": ("GET", f"{ONE}/partitions"),
     "briefPartitions": ("GET", f"{ONE}/partitions/brief"),
     "listHolds": ("GET", f"{ONE}/holds"),
