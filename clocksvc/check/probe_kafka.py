@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from clocksvc.check import rules_kafka, rules_schedules, rules_topic
 from clocksvc.check.finding import Finding, problem, warning
@@ -30,28 +31,49 @@ MAX_RECORDS = 50_000
 """How many records are read for the samples of all clocks. A broker needs one or two seconds for this number."""
 
 
-def probe_kafka(settings: Settings, time: Time, groups: dict[str, GroupFacts]) -> Iterator[Finding]:
+class NewestTick(NamedTuple):
+    """The broker's time when it appended the newest tick, and the leader's when it emitted it."""
+
+    appended_ms: int | None
+    emitted_ms: int | None
+
+    @property
+    def broker_behind_ms(self) -> int | None:
+        """How far the broker's clock was behind the leader's, at least; None if it is not known."""
+        if self.appended_ms is None or self.emitted_ms is None:
+            return None
+        return self.emitted_ms - self.appended_ms
+
+
+def probe_kafka(
+    settings: Settings, time: Time, groups: dict[str, GroupFacts], newest: list[NewestTick]
+) -> Iterator[Finding]:
     """Yield the findings on Kafka.
 
     Args:
         groups: gets the consumer group of each clock that can be described, by the clock's name.
+        newest: gets the times of the newest tick.
 
     Raises:
         MetadataUnavailable: Kafka does not answer, or a request is not authorized.
     """
     with KafkaInspector(settings.kafka_settings(), time) as inspector:
-        yield from _probe(inspector, settings, time, groups)
+        yield from _probe(inspector, settings, time, groups, newest)
 
 
 def _probe(
-    inspector: KafkaInspector, settings: Settings, time: Time, groups: dict[str, GroupFacts]
+    inspector: KafkaInspector,
+    settings: Settings,
+    time: Time,
+    groups: dict[str, GroupFacts],
+    newest: list[NewestTick],
 ) -> Iterator[Finding]:
     specs = list(settings.clock_specs().values())
     yield from rules_kafka.evaluate_heartbeats(specs)
     yield from rules_kafka.evaluate_shared_heartbeats(specs)
     cluster = inspector.cluster()
     yield from rules_kafka.evaluate_cluster(cluster)
-    yield from _tick_log(inspector, settings, cluster.brokers, time)
+    yield from _tick_log(inspector, settings, cluster.brokers, time, newest)
     topics = inspector.topics([topic for spec in specs for topic in spec.topics])
     for spec in specs:
         yield from _topics(spec, topics)
@@ -74,7 +96,9 @@ def _topics(spec: ClockSpec, topics: Described[TopicFacts]) -> Iterator[Finding]
             yield from rules_topic.evaluate_topic(spec, topic, topics.found.get(topic))
 
 
-def _tick_log(inspector: KafkaInspector, settings: Settings, brokers: int, time: Time) -> Iterator[Finding]:
+def _tick_log(
+    inspector: KafkaInspector, settings: Settings, brokers: int, time: Time, newest: list[NewestTick]
+) -> Iterator[Finding]:
     tick_log = settings.tick_log
     part = f"tick log {tick_log.topic}"
     try:
@@ -83,7 +107,10 @@ def _tick_log(inspector: KafkaInspector, settings: Settings, brokers: int, time:
             yield rules_kafka.tick_log_not_creatable(part, reason)
             return
         yield from rules_kafka.evaluate_tick_log(part, tick_log.topic, facts, brokers, tick_log.keep)
-        yield from _records(inspector, settings, part, facts, time)
+        records = _records(inspector, settings, facts)
+        yield from rules_kafka.evaluate_owner(part, bootstrap.installation_of(settings), _marks(settings), records)
+        newest.append(_newest_tick(records))
+        yield rules_kafka.evaluate_broker_time(*newest[-1], time.now_ms())
     except MetadataUnavailable as error:
         yield problem(part, str(error), "allow this user Read, Write, DescribeConfigs and Create on the topic")
     with suppress(MetadataUnavailable):  # only dispatchers need permissions on this topic
@@ -91,17 +118,14 @@ def _tick_log(inspector: KafkaInspector, settings: Settings, brokers: int, time:
         yield from rules_kafka.evaluate_checkpoint_topic(topic, inspector.topic(topic), brokers)
 
 
-def _records(
-    inspector: KafkaInspector, settings: Settings, part: str, facts: TopicFacts | None, time: Time
-) -> Iterator[Finding]:
-    """Evaluate the newest records of all logs, also of those without a configured clock."""
+def _records(inspector: KafkaInspector, settings: Settings, facts: TopicFacts | None) -> list[LogRecord]:
+    """Return the newest records of all logs, also of those without a configured clock."""
     records: list[LogRecord] = []
     if facts is not None and facts.partitions == LOGS and not facts.lacks("READ"):
         own = group_by_log(settings.clocks).keys()
         for logs in (own, set(range(LOGS)) - own):
             records += inspector.tick_log(settings.tick_log.topic, logs, NEWEST_OFFSETS, NEWEST_TIMEOUT_S)
-    yield from rules_kafka.evaluate_owner(part, bootstrap.installation_of(settings), _marks(settings), records)
-    yield rules_kafka.evaluate_broker_time(*_newest_tick(records), time.now_ms())
+    return records
 
 
 def _marks(settings: Settings) -> dict[int, StoreMark | None] | None:
@@ -113,17 +137,14 @@ def _marks(settings: Settings) -> dict[int, StoreMark | None] | None:
         return None  # the probe of Redis reports it
 
 
-def _newest_tick(records: list[LogRecord]) -> tuple[int | None, int | None]:
-    """Return the times of the newest tick with a broker's timestamp: the broker's, and the leader's when it emitted it.
-
-    Both are None if there is no such tick.
-    """
+def _newest_tick(records: list[LogRecord]) -> NewestTick:
+    """Return the times of the newest tick with a broker's timestamp. Both are None if there is no such tick."""
     for record in sorted(records, key=lambda one: one.appended_ms or 0, reverse=True):
         if record.appended_ms is not None and record.message.type == TICK:
             with suppress(UnreadableRecord):
                 tick = decode_message(record.message).tick
-                return record.appended_ms, None if tick is None else tick.emitted_at_ms
-    return None, None
+                return NewestTick(record.appended_ms, None if tick is None else tick.emitted_at_ms)
+    return NewestTick(None, None)
 
 
 def _schedule_topics(inspector: KafkaInspector, settings: Settings, brokers: int) -> Iterator[Finding]:

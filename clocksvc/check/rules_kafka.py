@@ -8,7 +8,7 @@ from clocksvc.check.finding import MIN_SKEW_MS, Finding, format_skew, ok, proble
 from clocksvc.clock.log_owner import Installation, LogOwner, StoreMark, confirm_store, leading_logs, read_owner
 from clocksvc.clock.logs import LOGS
 from clocksvc.clock.partition import Partition, name_first
-from clocksvc.clock.spec import ClockSpec
+from clocksvc.clock.spec import ClockSpec, Source
 from clocksvc.errors import StoreMismatch
 from clocksvc.interfaces.progress import Snapshot
 from clocksvc.interfaces.task_routes import unshareable_partitions
@@ -175,14 +175,21 @@ def evaluate_group(spec: ClockSpec, facts: GroupFacts | None, partitions: Collec
     part = f"group {spec.group}"
     if facts is None:
         text = "this user may not describe it, so check can't find out whether its consumers run and commit"
-        return [warning(part, text, "allow this user Describe on the group; only check needs it", spec.name)]
+        only = "" if spec.source is Source.COMMITTED else "; only check needs it"
+        return [warning(part, text, f"allow this user Describe on the group{only}", spec.name)]
+    if facts.unordered:
+        text = (
+            "is a share group, or of another kind than consumer groups: its progress has no order, so no clock fits it"
+        )
+        return [problem(part, text, f"set clocks.{spec.name}.group to a consumer group", spec.name)]
     if not facts.known:
         similar = f" (Kafka has {', '.join(facts.similar)})" if facts.similar else ""
-        to_do = (
-            f"start its consumers, or correct clocks.{spec.name}.group{similar}; reports of other groups are rejected"
-        )
+        only = "only offsets of this group count"
+        others = only if spec.source is Source.COMMITTED else "reports of other groups are rejected"
+        to_do = f"start its consumers, or correct clocks.{spec.name}.group{similar}; {others}"
         return [warning(part, "does not exist in Kafka: no consumer has joined or committed yet", to_do, spec.name)]
-    return [*_members(spec, part, facts, partitions), *_offsets(spec, part, facts, partitions)]
+    members = _members(spec, part, facts, partitions)
+    return members if spec.source is Source.COMMITTED else [*members, *_offsets(spec, part, facts, partitions)]
 
 
 def evaluate_reports(spec: ClockSpec, facts: GroupFacts, snapshot: Snapshot) -> list[Finding]:
@@ -191,7 +198,7 @@ def evaluate_reports(spec: ClockSpec, facts: GroupFacts, snapshot: Snapshot) -> 
     There is no finding before the clock's first leader, because reports do not count before.
     """
     part = f"group {spec.group}"
-    if snapshot.parameters is None:
+    if snapshot.parameters is None or spec.source is Source.COMMITTED:
         return []
     committed = any(partition.topic in spec.topics for partition in facts.committed)
     if facts.members and committed and not snapshot.known and snapshot.unknown:
@@ -241,10 +248,10 @@ def evaluate_broker_time(appended_ms: int | None, emitted_ms: int | None, now_ms
 
 def _members(spec: ClockSpec, part: str, facts: GroupFacts, partitions: Collection[Partition]) -> list[Finding]:
     if facts.members == 0:
-        text = (
-            "has no members now, so no consumer reports and the clock holds (unless consumers assign partitions "
-            "themselves)"
-        )
+        effect = "no consumer reports and the clock holds"
+        if spec.source is Source.COMMITTED:
+            effect = "nothing new is committed, and the clock waits for each record"
+        text = f"has no members now, so {effect} (unless consumers assign partitions themselves)"
         return [warning(part, text, "start its consumers", spec.name)]
     elsewhere = {partition.topic for partition in facts.assigned} - set(spec.topics)
     unread = sorted(set(partitions) - facts.assigned)

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from clocksvc.check.finding import Finding, format_duration, ok, problem, warning
 from clocksvc.clock.partition import Partition
-from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec
+from clocksvc.clock.spec import CREATE_TIME_OUT_OF_ORDERNESS_MS, ClockSpec, Source
 from clocksvc.interfaces.topics import TimestampType
 from clocksvc.kafka.cluster_facts import TopicFacts
 
@@ -124,6 +124,9 @@ def _timestamp_type(spec: ClockSpec, part: str, topic: str, facts: TopicFacts) -
 
 
 def _readable(spec: ClockSpec, part: str, facts: TopicFacts) -> list[Finding]:
+    if spec.source is Source.COMMITTED and facts.lacks("READ"):
+        text = "this user lacks Read, so the time of committed records can't be read, and the clock waits"
+        return [problem(part, text, "allow the user of `clocksvc serve` Read on the topic", spec.name)]
     if facts.timestamp_type is TimestampType.LOG_APPEND_TIME or not facts.lacks("READ"):
         return []
     text = "this user lacks Read, so the max_out_of_orderness that the topic needs can't be measured"

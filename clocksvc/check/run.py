@@ -4,9 +4,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 from clocksvc.check.finding import Finding, problem
-from clocksvc.check.probe_kafka import probe_kafka
+from clocksvc.check.probe_committed import probe_committed
+from clocksvc.check.probe_kafka import NewestTick, probe_kafka
 from clocksvc.check.probe_redis import probe_redis
 from clocksvc.check.probe_service import probe_service
+from clocksvc.check.rules_committed import Stalls, evaluate_drain_delay
 from clocksvc.check.rules_kafka import evaluate_reports
 from clocksvc.errors import ClocksvcError
 from clocksvc.interfaces.progress import Snapshot
@@ -20,6 +22,7 @@ DEADLINE_PER_CLOCK_S = 0.01
 _ADVICE = {
     "service": "check api.host and api.port",
     "redis": "check that it runs, and that redis.url, password and TLS settings are right",
+    "committed offsets": "see the findings on kafka",
     "kafka": "check that it runs, and that kafka.bootstrap.servers, security.protocol and SASL settings are right",
 }
 
@@ -32,16 +35,21 @@ def run(settings: Settings, time: Time) -> list[Finding]:
     """
     snapshots: dict[str, Snapshot] = {}
     groups: dict[str, GroupFacts] = {}
+    newest: list[NewestTick] = []
+    stalls: dict[str, Stalls] = {}
     probes = [
         _Probe("service", lambda: probe_service(settings)),
         _Probe("redis", lambda: probe_redis(settings, time, snapshots)),
-        _Probe("kafka", lambda: probe_kafka(settings, time, groups)),
+        _Probe("kafka", lambda: probe_kafka(settings, time, groups, newest)),
+        _Probe("committed offsets", lambda: probe_committed(settings, time, stalls)),
     ]
     deadline = time.monotonic() + DEADLINE_S + DEADLINE_PER_CLOCK_S * len(settings.clocks)
     found = [finding for probe in probes for finding in probe.findings(max(0.0, deadline - time.monotonic()))]
     for name, spec in settings.clock_specs().items():
         if name in snapshots and name in groups:
             found += evaluate_reports(spec, groups[name], snapshots[name])
+        if name in stalls:
+            found += evaluate_drain_delay(spec, stalls[name], newest[0].broker_behind_ms if newest else None)
     return found
 
 

@@ -79,6 +79,7 @@ class GroupFacts:
         assigned: the partitions that are assigned to the group's consumers.
         committed: the group's committed offsets.
         similar: existing groups with similar names. Empty if this group exists.
+        unordered: True if the group exists, but is no consumer group, such as a share group.
     """
 
     state: str
@@ -86,6 +87,7 @@ class GroupFacts:
     assigned: frozenset[Partition] = frozenset()
     committed: Mapping[Partition, int] = field(default_factory=dict)
     similar: tuple[str, ...] = ()
+    unordered: bool = False
 
     @property
     def known(self) -> bool:

@@ -43,5 +43,10 @@ class GroupKinds:
             state = admin.group_state(group, _TIMEOUT_S)
         except MetadataUnavailable:
             return False
-        self._known[group] = (now, UNORDERED if state == _NOT_DESCRIBED else "")
+        self._known[group] = (now, why_unordered(state))
         return True
+
+
+def why_unordered(state: str | None) -> str:
+    """Return why a group with this state has no ordered offsets; "" if it has, or if there is no such group."""
+    return UNORDERED if state == _NOT_DESCRIBED else ""

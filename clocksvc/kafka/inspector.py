@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Self, TypeVar, cast
 
 from confluent_kafka import (
+    OFFSET_INVALID,
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
@@ -28,7 +29,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.topics import TimestampType
-from clocksvc.kafka.admin import Admin, config_values
+from clocksvc.kafka.admin import Admin, Cluster, config_values
 from clocksvc.kafka.client import (
     NOT_AUTHORIZED,
     UNKNOWN_TOPIC,
@@ -40,6 +41,7 @@ from clocksvc.kafka.client import (
     translate_errors,
 )
 from clocksvc.kafka.cluster_facts import ClusterFacts, Described, GroupFacts, LogRecord, Sample, TopicFacts
+from clocksvc.kafka.group_kinds import why_unordered
 from clocksvc.kafka.topics import topic_id
 
 K = TypeVar("K")
@@ -59,6 +61,7 @@ _COORDINATOR_MOVES = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError._WAIT_COORD,
 }
+_LEADER_MOVES = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _LOG_APPEND_TIME = 2
@@ -86,9 +89,12 @@ class KafkaInspector:
     def cluster(self) -> ClusterFacts:
         """Return the cluster's id, number of brokers and version."""
         cluster = self._admin.cluster(None, SlicedDeadline(self._time, REQUEST_TIMEOUT_S))
-        broker = ConfigResource(ResourceType.BROKER, str(cluster.brokers[0]))
-        protocol = self._configs([broker]).get(broker.name, {}).get("inter.broker.protocol.version")
+        protocol = self._broker_settings(cluster).get("inter.broker.protocol.version")
         return ClusterFacts(cluster.id, len(cluster.brokers), protocol)
+
+    def broker_settings(self) -> Mapping[str, str]:
+        """Return the settings of one broker by name. Empty if this user may not read them."""
+        return self._broker_settings(self._admin.cluster(None, SlicedDeadline(self._time, REQUEST_TIMEOUT_S)))
 
     def topic(self, name: str) -> TopicFacts | None:
         """Return the facts about one topic; None if the topic does not exist."""
@@ -138,8 +144,14 @@ class KafkaInspector:
         unknown = [name for name, facts in found.items() if not facts.known][:_MAX_COMPARED]
         if unknown:
             existing = self.group_names()
-            found |= {name: replace(found[name], similar=_similar(name, existing)) for name in unknown}
+            found |= {
+                name: replace(found[name], similar=_similar(name, existing), unordered=self._is_unordered(name))
+                for name in unknown
+            }
         return Described(found, failures)
+
+    def _is_unordered(self, group: str) -> bool:
+        return why_unordered(self._admin.group_state(group, REQUEST_TIMEOUT_S)) != ""
 
     def sample(self, partitions: Collection[Partition], newest: int, timeout_s: float) -> Sample:
         """Return the timestamps (ms) of each partition's newest records.
@@ -241,13 +253,28 @@ class KafkaInspector:
         if not partitions:
             return found
         wanted = {TopicPartition(partition.topic, partition.number): which for partition in partitions}
-        futures = self._ask_all(lambda client: client.list_offsets(wanted, request_timeout=REQUEST_TIMEOUT_S))
+        deadline = self._time.monotonic() + REQUEST_TIMEOUT_S
+        futures: dict[TopicPartition, Future[Any]] = {}
+        while wanted:
+            some = wanted
+            futures |= self._ask_all(
+                lambda client, some=some: client.list_offsets(some, request_timeout=REQUEST_TIMEOUT_S)  # type: ignore[misc]
+            )
+            wanted = {one: which for one in some if error_code(futures[one]) in _LEADER_MOVES}
+            if not wanted or self._time.monotonic() > deadline:
+                break
+            self._admin.pause(_RETRY_PAUSE_S)
         for one, future in futures.items():
             failure, acls = f"Kafka does not list the offsets of topic {one.topic!r}", f"Read on topic {one.topic}"
             try:
-                found[_partition(one)] = self._admin.result(future, failure, {"Topic": acls}).offset
+                offset = self._admin.result(future, failure, {"Topic": acls}).offset
             except MetadataUnavailable as error:
                 failures[one.topic] = str(error)
+                continue
+            if offset == OFFSET_INVALID:  # librdkafka's result if there is no answer in time
+                failures[one.topic] = f"{failure}: no answer"
+            else:
+                found[_partition(one)] = offset
         return found
 
     def _read(self, begins: Mapping[Partition, int], timeout_s: float) -> list[Any]:
@@ -283,6 +310,10 @@ class KafkaInspector:
                 elif message.error().code() == KafkaError._PARTITION_EOF:
                     ended.add(_partition(message))
         return messages
+
+    def _broker_settings(self, cluster: Cluster) -> Mapping[str, str]:
+        broker = ConfigResource(ResourceType.BROKER, str(cluster.brokers[0]))
+        return self._configs([broker]).get(broker.name, {})
 
     def _configs(self, resources: Iterable[ConfigResource]) -> dict[str, dict[str, str]]:
         """Return the settings of brokers or topics by name. Absent if this user may not read them."""

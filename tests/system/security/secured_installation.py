@@ -31,11 +31,12 @@ OUT_OF_ORDERNESS_MS = 500
 
 SERVICE_ACLS = kafka_acls("The service's ACLs")
 SCHEDULER_ACLS = kafka_acls("The scheduler's ACLs")
+OBSERVER_ACLS = kafka_acls("The observer's ACLs")
 CHECK_ACLS = kafka_acls("What `clocksvc check` also needs")
 WORKER_ACLS = kafka_acls("The heartbeat worker's ACLs")
 DISPATCHER_ACLS = kafka_acls("The dispatchers' ACLs")
 CONSUMER_ACLS = kafka_acls("The consumers' ACLs")
-ALL_ACLS = [*SERVICE_ACLS, *SCHEDULER_ACLS, *CHECK_ACLS, *WORKER_ACLS, *DISPATCHER_ACLS, *CONSUMER_ACLS]
+ALL_ACLS = [*SERVICE_ACLS, *OBSERVER_ACLS, *SCHEDULER_ACLS, *CHECK_ACLS, *WORKER_ACLS, *DISPATCHER_ACLS, *CONSUMER_ACLS]
 
 
 class SecuredInstallation:

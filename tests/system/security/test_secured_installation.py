@@ -15,12 +15,15 @@ from confluent_kafka import Consumer, TopicPartition
 from clocksvc import Schedules
 from clocksvc.celery.due_sink import open_celery_sink
 from clocksvc.cli.main import main
+from clocksvc.clock.partition import Partition
 from clocksvc.errors import MetadataUnavailable
 from clocksvc.interfaces.checkpoints import TICK_TASKS
+from clocksvc.interfaces.committed_offsets import ReadRequest
 from clocksvc.interfaces.time import SystemTime
 from clocksvc.kafka.fenced_log import TIMEOUT_S
 from clocksvc.service import heartbeats as heartbeat
 from clocksvc.service.bootstrap import Service, open_dispatcher, open_store, open_topics
+from clocksvc.service.observer_bootstrap import open_committed_offsets
 from clocksvc.service.schedule_service import ScheduleService
 from clocksvc.settings import Settings
 from tests import http_client
@@ -36,6 +39,8 @@ from tests.system.security.secured_installation import (
     CONSUMER_ACLS,
     DISPATCHER_ACLS,
     GROUP,
+    OBSERVER_ACLS,
+    PARTITIONS,
     SCHEDULER_ACLS,
     SERVICE,
     SERVICE_ACLS,
@@ -220,6 +225,28 @@ def test_what_check_alone_needs(
 
     assert code == 0
     assert [named in one for one in said if "has no members" not in one] == [True], said
+
+
+def test_an_observer_runs_with_exactly_these(secured: SecuredInstallation, consumer: ConsumerThread) -> None:
+    """And names what it lacks, before it is granted and after it was revoked."""
+    partition = Partition(TOPIC, 0)
+    request = ReadRequest(partition, 0, 1, first_only=True)
+    for gone in OBSERVER_ACLS:
+        with closing(open_committed_offsets(secured.settings())) as offsets:
+            with secured.allowing([acl for acl in (*SERVICE_ACLS, *OBSERVER_ACLS) if acl != gone]):
+                assert offsets.topic_ids([TOPIC])[TOPIC][1] == PARTITIONS
+                end = offsets.ends([partition])[partition]
+                found = offsets.committed({GROUP: [partition]})[GROUP]
+                records = offsets.read([request])
+                if gone.kind == "GROUP":
+                    assert (found.offsets, list(records)) == ({}, [request])
+                    assert found.problem.endswith(f"the Kafka user lacks {right(gone)}")
+                else:
+                    assert (found.problem, list(records)) == ("", [])
+                    assert offsets.problem(TOPIC).endswith(f"the Kafka user lacks {right(gone)}")
+            assert 0 < offsets.committed({GROUP: [partition]})[GROUP].offsets[partition] <= end.high + 1_000
+            assert list(offsets.read([request])) == [request]
+            assert offsets.problem(TOPIC) == ""
 
 
 @pytest.mark.parametrize("acl", WORKER_ACLS, ids=str)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from clocksvc.check.finding import ok
@@ -132,8 +132,6 @@ def test_create_time_topic_with_records_out_of_order(workspace: Workspace, capsy
     assert "kafka-configs --bootstrap-server ADDRESS --alter" in about(findings, part, "warning")
     assert "message.timestamp.after.max.ms=60000" in about(findings, part, "warning")
     consumer = Consumer({"bootstrap.servers": workspace.bootstrap, "group.id": "looks-only"})
-    from confluent_kafka import TopicPartition
-
     assert consumer.get_watermark_offsets(TopicPartition(workspace.topic, 0), timeout=10) == (0, 1_500)
     consumer.close()
 
@@ -192,6 +190,34 @@ def test_group_that_reads_the_topic(workspace: Workspace, capsys: pytest.Capture
     assert "1 member, which read all 2 partitions" in about(findings, part, "ok")
     assert f"no offset for 1 of 2 partitions: {workspace.topic}:1" in about(findings, part, "warning")
     assert "LogAppendTime" in about(findings, f"topic {workspace.topic}", "ok")
+
+
+@pytest.mark.servers
+def test_clocks_that_follow_committed_offsets(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """A group with a commit, one without, and an upstream clock that can't be read."""
+    workspace.create_topic(partitions=2, message_timestamp_type="LogAppendTime")
+    producer = Producer({"bootstrap.servers": workspace.bootstrap})
+    producer.produce(workspace.topic, b"x", partition=0)
+    assert producer.flush(30) == 0
+    workspace.clock.update(source="committed", after=[{"clock": "raw", "url": "http://127.0.0.1:1/"}])
+    del workspace.clock["heartbeat"]
+    lost = {"topics": [workspace.topic], "group": f"{workspace.prefix}-lost", "source": "committed"}
+    workspace.settings["clocks"]["lost"] = lost
+    consumer = Consumer({"bootstrap.servers": workspace.bootstrap, "group.id": workspace.group})
+    consumer.commit(offsets=[TopicPartition(workspace.topic, 0, 1)], asynchronous=False)
+    consumer.close()
+
+    code, findings = check(workspace, capsys)
+
+    assert code == 1
+    assert set(problems(findings)) == {"clock checkins", f"group {workspace.prefix}-lost"}
+    assert "raw@http://127.0.0.1:1 can't be read" in about(findings, "clock checkins", "problem")
+    assert "only the groups of raw@http://127.0.0.1:1 write" in about(findings, "clock checkins", "ok")
+    committed = about(findings, f"group {workspace.group}", "ok")
+    assert "has committed offsets for each of 1 partitions with records" in committed
+    assert "nothing for 1 of 1 partitions" in about(findings, f"group {workspace.prefix}-lost", "problem")
+    assert "drain_delay is 10s: enough for topics with one replica" in about(findings, "clock lost", "ok")
+    assert "commit after processing" in about(findings, "committed offsets", "ok")
 
 
 @pytest.mark.servers
