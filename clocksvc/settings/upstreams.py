@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Protocol
 
 from pydantic import Field, field_validator
@@ -72,7 +73,7 @@ def upstream_errors(clocks: Mapping[str, _Clock], *, topic_ids: bool) -> Iterato
         for position, upstream in enumerate(clock.after):
             if upstream.url is None:
                 yield from _local_errors(clocks, clock, upstream, (*path, "after", position))
-        yield from _cycle_errors(clocks, name)
+    yield from _cycle_errors(clocks)
 
 
 def _local_errors(
@@ -89,23 +90,20 @@ def _local_errors(
         yield FieldError((*path[:2], "interval"), wanted, f"{clock.interval // 1000}s")
 
 
-def _cycle_errors(clocks: Mapping[str, _Clock], name: str) -> Iterator[FieldError]:
-    """Find the cycle of which a clock is the first member by name. A clock after itself is found elsewhere."""
-    cycle = _path_back(clocks, name)
-    if cycle is not None and len(cycle) > 2 and name == min(cycle):
-        yield FieldError(("clocks", name, "after"), f"wanted no cycle: {' -> '.join(cycle)}")
-
-
-def _path_back(clocks: Mapping[str, _Clock], name: str) -> list[str] | None:
-    """Return the shortest path from a clock over upstream clocks back to it; None if there is none."""
-    paths, seen = [[name]], {name}
-    for path in paths:
-        for upstream in clocks[path[-1]].after:
-            if upstream.url is not None or upstream.clock not in clocks:
-                continue
-            if upstream.clock == name:
-                return [*path, name]
-            if upstream.clock not in seen:
-                seen.add(upstream.clock)
-                paths.append([*path, upstream.clock])
-    return None
+def _cycle_errors(clocks: Mapping[str, _Clock]) -> Iterator[FieldError]:
+    """Find cycles, each at the first of its clocks by name. A clock that is after itself is found elsewhere."""
+    upstreams = {
+        name: {one.clock for one in clock.after if one.url is None and one.clock in clocks and one.clock != name}
+        for name, clock in clocks.items()
+    }
+    while True:
+        try:
+            TopologicalSorter(upstreams).prepare()
+        except CycleError as error:
+            cycle = error.args[1][:0:-1]  # the sorter's order is from upstream clocks to those after them
+            begin = cycle.index(min(cycle))
+            names = [*cycle[begin:], *cycle[: begin + 1]]
+            yield FieldError(("clocks", names[0], "after"), f"wanted no cycle: {' -> '.join(names)}")
+            upstreams[names[0]].remove(names[1])  # to find the next one
+        else:
+            return

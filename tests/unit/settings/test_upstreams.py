@@ -139,7 +139,12 @@ def test_cycles_are_named_in_full() -> None:
     """Once for each cycle, also if other clocks lead to it."""
     clocks = {name: {**CLEAN, "after": [after]} for name, after in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))}
 
-    assert errors_of(**clocks) == ("clocks.a.after: wanted no cycle: a -> b -> c -> a",)
+    clocks |= {"x": {**CLEAN, "after": ["y", "a"]}, "y": {**CLEAN, "after": ["x"]}}
+
+    assert errors_of(**clocks) == (
+        "clocks.a.after: wanted no cycle: a -> b -> c -> a",
+        "clocks.x.after: wanted no cycle: x -> y -> x",
+    )
 
 
 def test_a_diamond_is_no_cycle() -> None:
