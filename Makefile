@@ -18,7 +18,7 @@ PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects interleavings consumers outages fleet-outages scheduler-outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
+.PHONY: help run test test-ops check format bench simulate defects interleavings consumers outages fleet-outages scheduler-outages pipeline-outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,12 +58,13 @@ defects: $(STAMP)  ## how soon the simulations find each deliberate defect: make
 interleavings: $(STAMP)  ## many interleavings of buffered consumers, and how soon each defect is found: make interleavings SEEDS=10000
 	@$(BIN)/python -m tests.consumer_run --seeds $(SEEDS) $(ARGS)
 
-soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed partition leader, a table whose broker is killed, a pipeline whose observers are killed, 100 kills of an outbox's relay, schedulers replaced and killed: make soak MINUTES=10
+soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed partition leader, a table whose broker is killed, 100 kills of an outbox's relay, schedulers replaced and killed: make soak MINUTES=10
 	@SOAK_SECONDS=$$((60 * $(MINUTES))) $(BIN)/python -m pytest -s --timeout 0 $(ARGS) \
 		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py \
-		tests/system/outages/soak_compacted_table.py tests/system/outages/soak_committed_offsets.py \
+		tests/system/outages/soak_compacted_table.py \
 		tests/system/kip848_rebalance.py tests/system/outages/rolling_schedulers.py
 	@$(BIN)/python -m tests.system.scheduler_outages
+	@$(BIN)/python -m tests.system.outages.pipeline --minutes 1
 	@OUTBOX_KILLS=100 $(BIN)/python -m pytest -s --timeout 0 $(ARGS) tests/system/outbox/test_kills.py
 	@$(BIN)/python -m tests.system.package
 	@$(BIN)/python -m tests.system.floors
@@ -82,6 +83,9 @@ fleet-outages: $(STAMP)  ## two and three replicas with 48 clocks over all logs:
 
 scheduler-outages: $(STAMP)  ## faults in an installation with three schedulers, while a clock runs through an hour (15 minutes)
 	@$(BIN)/python -m tests.system.scheduler_outages $(ARGS)
+
+pipeline-outages: $(STAMP)  ## faults at each stage of a pipeline, judged by the contents of its sink: make pipeline-outages MINUTES=10
+	@$(BIN)/python -m tests.system.outages.pipeline --minutes $(MINUTES) $(ARGS)
 
 mistakes: $(STAMP)  ## more than 60 mistakes of users at once: none makes a false tick, and log, status, page and check name each (3 minutes)
 	@$(BIN)/python -m tests.system.ops.fetch

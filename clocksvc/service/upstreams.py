@@ -10,10 +10,12 @@ from typing import Any
 
 from clocksvc.client.exchange import Request, ServiceResponse
 from clocksvc.client.http import ServiceClient
+from clocksvc.clock.holds import Reason
 from clocksvc.clock.tick import Tick, first_chain_break
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
 from clocksvc.errors import ClocksvcError, CursorTooOld, ServiceUnavailable
 from clocksvc.interfaces.observations import UpstreamObservation
+from clocksvc.interfaces.time import SystemTime
 from clocksvc.interfaces.upstreams import UpstreamKey, UpstreamReading
 from clocksvc.service.clock_views import ClockViews
 from clocksvc.service.public_state import PublicState, state_to_wire
@@ -109,6 +111,7 @@ class _Service:
         self._running: tuple[Mapping[UpstreamKey, int | None], Future[dict[UpstreamKey, UpstreamReading]]] | None = None
         self._answers: dict[UpstreamKey, tuple[int | None, UpstreamReading]] = {}
         self._slow = False
+        self._monotonic = SystemTime().monotonic
 
     def begin(self, after_ms: Mapping[UpstreamKey, int | None]) -> Future[dict[UpstreamKey, UpstreamReading]] | None:
         """Begin to read those clocks of which there is no answer yet.
@@ -126,7 +129,6 @@ class _Service:
     def answers(self, after_ms: Mapping[UpstreamKey, int | None]) -> dict[UpstreamKey, UpstreamReading]:
         """Return what was read of some clocks. A clock without an answer has a problem."""
         self._collect()
-        self._slow = self._running is not None
         found = {
             key: self._answer(key, after) or _without_answer(key, "no answer yet") for key, after in after_ms.items()
         }
@@ -145,6 +147,7 @@ class _Service:
             self._answers |= {key: (wanted[key], reading) for key, reading in future.result().items()}
 
     def _read(self, after_ms: Mapping[UpstreamKey, int | None]) -> dict[UpstreamKey, UpstreamReading]:
+        began = self._monotonic()
         found: dict[UpstreamKey, UpstreamReading] = {}
         lost: ServiceUnavailable | None = None
         for key, after in after_ms.items():
@@ -159,6 +162,7 @@ class _Service:
                 found[key] = _without_answer(key, str(error))
             except (AttributeError, LookupError, TypeError, ValueError) as error:
                 found[key] = _without_answer(key, f"its answer is not one of clocksvc: {error!r}")
+        self._slow = self._monotonic() - began > WAIT_S
         return found
 
 
@@ -187,7 +191,7 @@ def _scheduler_hold(state: PublicState) -> dict[str, Any]:
     owned = "" if schedules.owned is None else f"; {schedules.owned} of {schedules.partitions} partitions have an owner"
     problems = "".join(f"; {problem}" for problem in schedules.problems)
     detail = f"the scheduler of {state.clock} has sent what is due up to {sent}{owned}{problems}"
-    return {"reason": "upstream_behind", "since": None, "partitions": [], "detail": detail, "upstream": None}
+    return {"reason": str(Reason.UPSTREAM_BEHIND), "since": None, "partitions": [], "detail": detail, "upstream": None}
 
 
 def _without_answer(key: UpstreamKey, problem: str) -> UpstreamReading:

@@ -271,6 +271,35 @@ def test_a_service_that_hangs_delays_nothing_else(monkeypatch: pytest.MonkeyPatc
     assert (waited, requests <= 2) == (1, True)
 
 
+def test_a_slow_service_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it was quick. Each of its answers is used by the read after it."""
+    answers, waits, delayed_s, chain = list[bool](), list[int](), [0.08], ticks(2)
+
+    def answer(asked: Asked) -> Reply:
+        threading.Event().wait(delayed_s[0])
+        return Reply(body={"ticks": [chain[1].to_wire()]} if asked.path.endswith("ticks") else state_of(chain[1]))
+
+    def counted(futures: Collection[Future[Any]], timeout_s: float) -> None:
+        waits.append(len(futures))
+        wait(futures, timeout_s)
+
+    monkeypatch.setattr(upstreams, "WAIT_S", 0.1)
+    monkeypatch.setattr(upstreams, "wait", counted)
+    with HttpStub(answer) as stub:
+        key = UpstreamKey("raw", stub.url)
+        found = RemoteUpstreams({key: ServiceClient(stub.url)})
+
+        def read() -> bool:
+            answers.append(bool(found.read({key: chain[0].at_ms})[key].ticks))
+            return answers.count(True) >= 2
+
+        eventually(read, what="two answers")
+        slow_waits, delayed_s[0] = sum(waits), 0.0
+        eventually(lambda: read() and sum(waits) > slow_waits, what="the next wait")
+
+    assert slow_waits == 1
+
+
 def test_the_answer_to_another_question_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A late answer to a read with another cursor could leave a gap."""
     monkeypatch.setattr(upstreams, "WAIT_S", 0.01)
