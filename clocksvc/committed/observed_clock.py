@@ -39,6 +39,7 @@ class ObservedClock:
         self.last_tick_ms: int | None = None
         self._store = store
         self._parameters: ClockParameters | None = None
+        self._out_of_orderness_ms = 0
         self._restored = False
         self._doubted: set[Partition] = set()
         self._topic_ids: dict[str, str] = {}
@@ -174,7 +175,7 @@ class ObservedClock:
         self._restored = observation is not None or bool(topics)
 
     def _note_answer(self, answer: ReportAnswer) -> None:
-        before, parameters = self._parameters, answer.parameters
+        parameters = answer.parameters
         if parameters is not None and parameters.group != self.spec.reporting_group:
             parameters = None
         if answer.last_tick_ms is not None:
@@ -182,20 +183,15 @@ class ObservedClock:
                 self.upstreams.read_again()  # `clocksvc init` has set an earlier time
             self.last_tick_ms = answer.last_tick_ms
         self._parameters = parameters
-        if (
-            before is not None
-            and parameters is not None
-            and before.out_of_orderness_ms != parameters.out_of_orderness_ms
-        ):
-            self._progress = {
-                partition: self._make_progress(progress.commits) for partition, progress in self._progress.items()
-            }
+        if parameters is None or self.spec.after or parameters.out_of_orderness_ms == self._out_of_orderness_ms:
+            return
+        # What is already known depends on the former value. It also stays in use while the store has no parameters.
+        self._out_of_orderness_ms = parameters.out_of_orderness_ms
+        self._progress = {
+            partition: self._make_progress(progress.commits) for partition, progress in self._progress.items()
+        }
 
     # -- partitions ---------------------------------------------------------------------------------------------------
-
-    @property
-    def _out_of_orderness_ms(self) -> int:
-        return 0 if self.spec.after or self._parameters is None else self._parameters.out_of_orderness_ms
 
     def _make_progress(self, commits: Commits) -> PartitionProgress:
         return PartitionProgress(self._out_of_orderness_ms, self.spec.max_future_ms, commits)

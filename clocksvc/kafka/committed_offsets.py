@@ -35,6 +35,7 @@ READ_TIMEOUT_S = 3.0
 _MARGIN_S = 0.5
 """librdkafka ends each request after its timeout. Within this additional time, all requests have ended."""
 _HURRIED_TIMEOUT_S = 0.5
+_HURRIED_READ_TIMEOUT_S = 1.0
 _HURRY_S = 30.0
 """How long requests have the shorter timeout after one that only a part of the brokers answered."""
 _REFRESH_EVERY_S = 2.0
@@ -157,7 +158,8 @@ class KafkaCommittedOffsets:
             else:
                 found[request] = ReadResult(None, None, max(request.start, end))
         if bounds:
-            results, failures = self._records.read(bounds, SlicedDeadline(self._time, READ_TIMEOUT_S))
+            timeout_s = READ_TIMEOUT_S if self._timeout_s() == REQUEST_TIMEOUT_S else _HURRIED_READ_TIMEOUT_S
+            results, failures = self._records.read(bounds, SlicedDeadline(self._time, timeout_s))
             found |= results
             self._problems |= {("read", topic): why for topic, why in failures.items()}
         return found

@@ -10,7 +10,7 @@ from clocksvc.clock.spec import ClockSpec, Source
 from clocksvc.errors import StoreUnavailable
 from clocksvc.memory.store_access import StoreAccess, StoreContent
 from clocksvc.memory.store_server import MemoryStoreServer
-from tests.unit.committed.observed import CLOCK, GROUP, ORDERS, P0, P1, SPEC, Scene
+from tests.unit.committed.observed import CLOCK, GROUP, MINUTE, ORDERS, P0, P1, SPEC, Scene
 
 
 def test_nothing_is_asked_before_a_leader_has_written_parameters() -> None:
@@ -93,6 +93,21 @@ def test_another_out_of_orderness() -> None:
     assert scene.minute(P0) == pytest.approx(10 / 60)
     scene.run(20)
     assert scene.minute(P0) == pytest.approx(1 + 10 / 60)
+
+
+def test_another_out_of_orderness_after_a_loss_of_the_store() -> None:
+    """The parameters are gone for a moment. What is known with the former value does not count with the new one."""
+    scene = Scene(out_of_orderness_ms=MINUTE)
+    scene.work(P0, -4)
+    scene.run(30)
+    scene.flush()
+    scene.run(12)
+    scene.out_of_orderness_ms = 0
+    scene.lead_all()
+    scene.run(33)
+    assert scene.minute(P0) == 1  # 75 s less drain_delay
+    scene.run(60)
+    assert scene.minute(P0) == 2
 
 
 class FailingAccess(StoreAccess):
