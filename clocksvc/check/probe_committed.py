@@ -39,6 +39,7 @@ def probe_committed(settings: Settings, time: Time, stalls: dict[str, Stalls]) -
         stalls |= _stalls(settings, specs, time)
     except MetadataUnavailable:
         return  # the probe of Kafka reports it
+    yield from rules_committed.evaluate_sessions(specs, stalls)
     offsets = open_committed_offsets(settings)
     try:
         samples = observe(offsets, specs, time)

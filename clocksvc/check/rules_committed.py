@@ -72,6 +72,11 @@ class Stalls:
     session_ms: int = SESSION_TIMEOUT_MS
     lag_ms: int = REPLICA_LAG_MS
 
+    @property
+    def is_short(self) -> bool:
+        """True if a suspended broker is replaced sooner than the observer assumes."""
+        return self.replicated and self.session_ms < SESSION_TIMEOUT_MS
+
 
 def evaluate_processing(specs: Iterable[ClockSpec]) -> list[Finding]:
     """Return one finding with what no check can find out about groups."""
@@ -133,6 +138,22 @@ def evaluate_drain_delay(spec: ClockSpec, stalls: Stalls, behind_ms: int | None)
         )
         return [ok(part, text, spec.name)]
     return [ok(part, f"{text}: enough while a follower is stopped ({stopped}) or slow ({slow})", spec.name)]
+
+
+def evaluate_sessions(specs: Iterable[ClockSpec], stalls: Mapping[str, Stalls]) -> list[Finding]:
+    """Test whether a suspended broker keeps its partitions for long enough. One finding for all clocks.
+
+    The observer relies on it: a broker that has answered a short time ago is still the leader.
+    """
+    short = [spec for spec in specs if spec.name in stalls and stalls[spec.name].is_short]
+    if not short:
+        return []
+    text = (
+        f"broker.session.timeout.ms is {format_duration(stalls[short[0].name].session_ms)}: a suspended broker can be "
+        "replaced so soon that an old answer of it counts, and ticks of quiet partitions can be early"
+    )
+    to_do = f"set it to Kafka's default, {format_duration(SESSION_TIMEOUT_MS)}, or more"
+    return [warning("committed offsets", text, to_do)]
 
 
 def evaluate_upstream(spec: ClockSpec, upstream: UpstreamSpec, clock: Mapping[str, Any] | str) -> Finding:

@@ -15,6 +15,7 @@ from clocksvc.check.rules_committed import (
     evaluate_commits,
     evaluate_drain_delay,
     evaluate_processing,
+    evaluate_sessions,
     evaluate_upstream,
     evaluate_writers,
 )
@@ -123,6 +124,17 @@ def test_a_clock_after_another_needs_no_drain_delay() -> None:
     (finding,) = evaluate_writers(after)
     assert finding.level is OK
     assert "only the groups of raw write to ingest, with acks=all before they commit" in finding.text
+
+
+def test_short_sessions_of_brokers() -> None:
+    """They matter where another broker can become the leader; also to clocks after others."""
+    after = replace(SPEC, name="after", after=(UpstreamSpec("raw"),))
+
+    assert evaluate_sessions([SPEC], {"payments": Stalls(False, 6_000)}) == []
+    assert evaluate_sessions([SPEC], {"payments": Stalls(True, 9_000)}) == []
+    found = evaluate_sessions([SPEC, after], {"payments": Stalls(True, 6_000), "after": Stalls(True, 6_000)})
+    assert "broker.session.timeout.ms is 6s" in texts(found, WARNING)
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(
