@@ -6,13 +6,14 @@ not answer delays nothing else: a read waits for it for a short time, and a late
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 from clocksvc.client.exchange import Request, ServiceResponse
 from clocksvc.client.http import ServiceClient
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.tick import Tick, first_chain_break
+from clocksvc.clock.tick import Tick, first_chain_break, partition_from_wire, partition_to_wire
 from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.clock.upstream_hold import MAX_DETAIL, MAX_LEVELS, MAX_PARTITIONS
 from clocksvc.errors import ClocksvcError, CursorTooOld, ServiceUnavailable
 from clocksvc.interfaces.observations import UpstreamObservation
 from clocksvc.interfaces.time import SystemTime
@@ -30,6 +31,13 @@ WAIT_S = 1.0
 TIMEOUT_S = 5.0
 """The limit for each response of another service."""
 _GONE = 410
+
+
+class _Answer(NamedTuple):
+    """What was read of a clock after a time; after None, its newest tick."""
+
+    after_ms: int | None
+    reading: UpstreamReading
 
 
 class LocalUpstreams:
@@ -102,66 +110,82 @@ class AllUpstreams:
         return {**self._local.read(here), **(self._remote.read(elsewhere) if elsewhere else {})}
 
 
+class _Question(NamedTuple):
+    """What is asked about a clock: its ticks after a time, or its newest tick."""
+
+    key: UpstreamKey
+    newest: bool
+
+
 class _Service:
-    """Reads the clocks of one service in a thread of its own."""
+    """Reads the clocks of one service in a thread of its own.
+
+    The last answer to each question is kept, because the read of another clock can be the one that finds it.
+    """
 
     def __init__(self, url: str, clients: Mapping[UpstreamKey, ServiceClient]) -> None:
         self._clients = clients
         self._thread = ThreadPoolExecutor(1, f"upstream {url}")
-        self._running: tuple[Mapping[UpstreamKey, int | None], Future[dict[UpstreamKey, UpstreamReading]]] | None = None
-        self._answers: dict[UpstreamKey, tuple[int | None, UpstreamReading]] = {}
+        self._wanted: dict[_Question, int | None] = {}
+        self._running: Future[dict[_Question, _Answer]] | None = None
+        self._answers: dict[_Question, _Answer] = {}
         self._slow = False
         self._monotonic = SystemTime().monotonic
 
-    def begin(self, after_ms: Mapping[UpstreamKey, int | None]) -> Future[dict[UpstreamKey, UpstreamReading]] | None:
-        """Begin to read those clocks of which there is no answer yet.
+    def begin(self, after_ms: Mapping[UpstreamKey, int | None]) -> Future[dict[_Question, _Answer]] | None:
+        """Begin to read some clocks, after the present read if there is one.
 
         Returns:
             What to wait for; None if nothing has begun, or if the service was too slow the last time.
         """
         self._collect()
-        wanted = {key: after for key, after in after_ms.items() if self._answer(key, after) is None}
-        if self._running is not None or not wanted:
+        for key, after in after_ms.items():
+            question = _Question(key, newest=after is None)
+            times = [time for time in (after, self._wanted.get(question)) if time is not None]
+            self._wanted[question] = min(times, default=None)
+        if self._running is not None:
             return None
-        self._running = wanted, self._thread.submit(self._read, wanted)
-        return None if self._slow else self._running[1]
+        self._running, self._wanted = self._thread.submit(self._read, self._wanted), {}
+        return None if self._slow else self._running
 
     def answers(self, after_ms: Mapping[UpstreamKey, int | None]) -> dict[UpstreamKey, UpstreamReading]:
-        """Return what was read of some clocks. A clock without an answer has a problem."""
+        """Return what was read last of some clocks. A clock without an answer has a problem."""
         self._collect()
-        found = {
+        return {
             key: self._answer(key, after) or _without_answer(key, "no answer yet") for key, after in after_ms.items()
         }
-        for key in found:
-            self._answers.pop(key, None)  # the next read begins again
-        return found
 
     def _answer(self, key: UpstreamKey, after_ms: int | None) -> UpstreamReading | None:
-        after, reading = self._answers.get(key, (None, None))
-        return reading if after == after_ms else None
+        answer = self._answers.get(_Question(key, newest=after_ms is None))
+        if answer is None:
+            return None
+        # Ticks after a later time would leave a gap.
+        covers = after_ms is None or answer.after_ms is None or answer.after_ms <= after_ms
+        return answer.reading if covers or answer.reading.state.problem else None
 
     def _collect(self) -> None:
-        if self._running is not None and self._running[1].done():
-            wanted, future = self._running
+        if self._running is not None and self._running.done():
+            self._answers |= self._running.result()
             self._running = None
-            self._answers |= {key: (wanted[key], reading) for key, reading in future.result().items()}
 
-    def _read(self, after_ms: Mapping[UpstreamKey, int | None]) -> dict[UpstreamKey, UpstreamReading]:
+    def _read(self, wanted: Mapping[_Question, int | None]) -> dict[_Question, _Answer]:
         began = self._monotonic()
-        found: dict[UpstreamKey, UpstreamReading] = {}
+        found: dict[_Question, _Answer] = {}
         lost: ServiceUnavailable | None = None
-        for key, after in after_ms.items():
+        for question, after in wanted.items():
+            key = question.key
             try:
                 if lost is not None:
                     raise lost  # each attempt takes as long as the timeout
-                found[key] = _read_remote(self._clients[key], key, after)
+                reading = _read_remote(self._clients[key], key, after)
             except ServiceUnavailable as error:
-                lost = error
-                found[key] = _without_answer(key, str(error))
+                lost = error if error.status is None else None
+                reading = _without_answer(key, str(error))
             except ClocksvcError as error:
-                found[key] = _without_answer(key, str(error))
-            except (AttributeError, LookupError, TypeError, ValueError) as error:
-                found[key] = _without_answer(key, f"its answer is not one of clocksvc: {error!r}")
+                reading = _without_answer(key, str(error))
+            except Exception as error:  # an answer of one server must not end the observer of all clocks
+                reading = _without_answer(key, f"its answer is not one of clocksvc: {error!r:.200}")
+            found[question] = _Answer(after, reading)
         self._slow = self._monotonic() - began > WAIT_S
         return found
 
@@ -209,7 +233,7 @@ def _read_remote(client: ServiceClient, key: UpstreamKey, after_ms: int | None) 
     state = client.get(path, timeout_s=TIMEOUT_S).body
     last = None if state["last_tick"] is None else Tick.from_wire(state["last_tick"])
     ticks, begins = _remote_ticks(client, f"{path}/ticks", after_ms)
-    hold = None if state["hold"] is None else _with_url(state["hold"], key.url)
+    hold = None if state["hold"] is None else _remote_hold(state["hold"], key.url)
     last_ms = _covered_ms(ticks, after_ms, last)
     return UpstreamReading(ticks, UpstreamObservation(key.clock, key.url, last_ms, str(state["status"]), hold), begins)
 
@@ -246,11 +270,25 @@ def _ticks_in(response: ServiceResponse, cursor_ms: int | None) -> tuple[Tick, .
     return ticks
 
 
-def _with_url(hold: Mapping[str, Any], url: str) -> dict[str, Any]:
-    """Return a hold in which each upstream clock without a URL has the URL of the service that sent the hold."""
-    upstream = hold.get("upstream")
-    if upstream is None:
-        return dict(hold)
-    below = upstream.get("hold")
-    named = {"url": upstream.get("url") or url, "hold": None if below is None else _with_url(below, url)}
-    return {**hold, "upstream": {**upstream, **named}}
+def _remote_hold(hold: Mapping[str, Any], url: str, levels: int = MAX_LEVELS) -> dict[str, Any]:
+    """Return the hold that a service has sent, with a bounded size.
+
+    Each upstream clock in it that has no URL has the URL of the service.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: not a hold. The leader relies on its fields.
+    """
+    upstream = hold.get("upstream") if levels else None
+    partitions = [partition_to_wire(partition_from_wire(one)) for one in hold["partitions"][:MAX_PARTITIONS]]
+    found = {"reason": str(hold["reason"]), "since": hold.get("since"), "partitions": partitions}
+    found |= {"detail": str(hold["detail"])[:MAX_DETAIL], "upstream": None}
+    if upstream is not None:
+        below = upstream["hold"]
+        found["upstream"] = {
+            "clock": str(upstream["clock"]),
+            "url": str(upstream["url"] or url),
+            "time": upstream.get("time"),
+            "status": upstream.get("status"),
+            "hold": None if below is None else _remote_hold(below, url, levels - 1),
+        }
+    return found

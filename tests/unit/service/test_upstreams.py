@@ -1,5 +1,7 @@
 """Upstream clocks: those of this installation from the store, and those of other services over HTTP."""
 
+import itertools
+import json
 import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, wait
@@ -236,6 +238,17 @@ def state_of(last: Tick, hold: object = None) -> dict[str, object]:
     return {"status": "running", "hold": hold, "last_tick": last.to_wire()}
 
 
+def hold_of(reason: str, upstream: object = None) -> dict[str, object]:
+    """A hold as JSON."""
+    return {"reason": reason, "since": None, "partitions": [], "detail": "because", "upstream": upstream}
+
+
+def nested(levels: int) -> dict[str, object]:
+    """A hold of a chain of upstream clocks."""
+    upstream = {"clock": "c", "url": "", "hold": nested(levels - 1)} if levels else None
+    return hold_of("upstream_behind", upstream)
+
+
 def test_a_service_that_hangs_delays_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first read waits for it, the next ones do not; once it answers, a read has its answer."""
     waits = list[int]()
@@ -322,11 +335,68 @@ def test_the_answer_to_another_question_does_not_count(monkeypatch: pytest.Monke
     assert read.ticks == tuple(chain[1:])
 
 
+def test_clocks_after_the_same_slow_clock_all_get_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read ends before the answer arrives, so the read for another clock finds it. A new clock has no cursor."""
+    monkeypatch.setattr(upstreams, "WAIT_S", 0.0)
+    chain = ticks(4)
+
+    def answer(asked: Asked) -> Reply:
+        if not asked.path.endswith("ticks"):
+            return Reply(body=state_of(chain[3]))
+        after_s = int(asked.query.get("after", chain[2].at_ms // 1000))
+        return Reply(body={"ticks": [one.to_wire() for one in chain if one.at_ms > after_s * 1000]})
+
+    cursors = (chain[0].at_ms, None, chain[2].at_ms)
+    answered: dict[int | None, tuple[Tick, ...]] = {}
+    with HttpStub(answer) as stub:
+        key = UpstreamKey("raw", stub.url)
+        found = RemoteUpstreams({key: ServiceClient(stub.url)})
+        clocks = itertools.cycle(cursors)
+
+        def all_answered() -> bool:
+            cursor, asked = next(clocks), len(stub.asked)
+            reading = found.read({key: cursor})[key]
+            later = tuple(tick for tick in reading.ticks if cursor is None or tick.at_ms > cursor)
+            answered.update({cursor: later} if later else {})
+            eventually(lambda: len(stub.asked) >= asked + 2, within=0.1, what="the end of the read")
+            return len(answered) == len(cursors)
+
+        eventually(all_answered, what="an answer for each clock")
+
+    assert answered == {cursors[0]: tuple(chain[1:]), None: (chain[3],), cursors[2]: (chain[3],)}
+
+
+def test_a_clock_that_is_rebuilt_does_not_affect_others_of_its_service() -> None:
+    """A status is an answer. Only without one, the others would wait as long."""
+    chain = ticks(2)
+
+    def answer(asked: Asked) -> Reply:
+        if "/raw" in asked.path:
+            return problem(503, "rebuilding")
+        return Reply(body=state_of(chain[1]) | {"ticks": [chain[1].to_wire()]})
+
+    with HttpStub(answer) as stub:
+        raw, other = UpstreamKey("raw", stub.url), UpstreamKey("other", stub.url)
+        found = RemoteUpstreams(dict.fromkeys((raw, other), ServiceClient(stub.url))).read({raw: None, other: None})
+
+    assert found[raw].state.problem != ""
+    assert (found[other].state.problem, found[other].ticks) == ("", (chain[1],))
+
+
+def test_the_hold_of_another_service_has_a_bounded_size() -> None:
+    """Services can wait for each other."""
+    chain = ticks(1)
+    with HttpStub(lambda _: Reply(body=state_of(chain[0], nested(50)) | {"ticks": []})) as stub:
+        key = UpstreamKey("a", stub.url)
+        hold = RemoteUpstreams({key: ServiceClient(stub.url)}).read({key: None})[key].state.hold
+    assert json.dumps(hold).count("upstream_behind") == 17
+
+
 def test_urls_in_the_hold_of_another_service() -> None:
     """An upstream clock without a URL is one of that service: a reader of the hold needs no context."""
     chain = ticks(1)
-    deepest = {"reason": "topic_missing", "upstream": {"clock": "c", "url": "https://third", "hold": None}}
-    hold = {"reason": "upstream_behind", "upstream": {"clock": "b", "url": "", "hold": deepest}}
+    deepest = hold_of("topic_missing", {"clock": "c", "url": "https://third", "hold": None})
+    hold = hold_of("upstream_behind", {"clock": "b", "url": "", "hold": deepest})
     with HttpStub(lambda asked: Reply(body=state_of(chain[0], hold) | {"ticks": []})) as stub:
         key = UpstreamKey("a", stub.url)
         shown = RemoteUpstreams({key: ServiceClient(stub.url)}).read({key: None})[key].state.hold
@@ -344,6 +414,8 @@ def test_urls_in_the_hold_of_another_service() -> None:
         (Reply(body={"hello": "world"}), "not one of clocksvc"),
         (Reply(body=state_of(ticks(1)[0]) | {"ticks": [after(ticks(3)[-1])[0].to_wire()]}), "a tick is missing"),
         (Reply(status=500), "500"),
+        (Reply(body=state_of(ticks(1)[0], {"reason": "paused"}) | {"ticks": []}), "not one of clocksvc"),
+        (Reply(body=state_of(ticks(1)[0], hold_of("paused", "raw")) | {"ticks": []}), "not one of clocksvc"),
     ],
 )
 def test_what_a_service_can_answer_wrongly(reply: Reply, text: str) -> None:
