@@ -98,9 +98,9 @@ async def list_clocks(
     order: Annotated[
         Order,
         Query(
-            description="`name`, or `worst`: the clocks that hold, longest first; those that catch up, furthest behind "
-            "first; those whose schedules are not sent; paused ones; those that are rebuilt or start; those with "
-            "excluded partitions or rejected reports; all others by name."
+            description="`name`, or `worst`: the clocks that hold, longest first; those that wait for an upstream "
+            "clock; those that catch up, furthest behind first; those whose schedules are not sent; paused ones; those "
+            "that are rebuilt or start; those with excluded partitions or rejected reports; all others by name."
         ),
     ] = Order.NAME,
     view: Annotated[

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
 
-from clocksvc.clock.holds import Status
+from clocksvc.clock.holds import Reason, Status
 from clocksvc.clock.spec import ClockSpec, check_clock_name
 from clocksvc.errors import InvalidValue
 from clocksvc.service.public_state import PublicState
 
 _WANTED_CURSOR = "wanted the value of `next` in the previous page, which was requested with the same order"
-_GROUPS: Mapping[str, int] = {Status.HOLDING: 0, Status.CATCHING_UP: 1, Status.PAUSED: 3}
-_UNSENT, _OTHERS, _INCOMPLETE, _RUNNING = 2, 4, 5, 6
+_GROUPS: Mapping[str, int] = {Status.HOLDING: 0, Status.CATCHING_UP: 2, Status.PAUSED: 4}
+_WAITING, _UNSENT, _OTHERS, _INCOMPLETE, _RUNNING = 1, 3, 5, 6, 7
 _CURSOR = re.compile(r"([0-9]):([0-9]{1,15}):([^:]*)")
 _Place = tuple[int, int, str]
 
 
 class Order(StrEnum):
-    """The orders of a list. `worst` begins with the clocks that have held longest. Then come those that catch up, the
-    furthest behind first; clocks whose schedules are not sent; paused clocks; those that are rebuilt or start; those
-    with excluded partitions or rejected reports; and at the end all others by name, because how far they are behind
-    changes with each tick."""
+    """The orders of a list. `worst` begins with the clocks that have held longest. Then come those that hold only
+    because they wait for an upstream clock; those that catch up, the furthest behind first; clocks whose schedules are
+    not sent; paused clocks; those that are rebuilt or start; those with excluded partitions or rejected reports; and at
+    the end all others by name, because how far they are behind changes with each tick."""
 
     NAME = "name"
     WORST = "worst"
@@ -70,6 +70,8 @@ def place_of(state: PublicState, order: Order) -> _Place:
 
 
 def _group_of(state: PublicState) -> int:
+    if state.status is Status.HOLDING and state.hold is not None and state.hold.reason is Reason.UPSTREAM_BEHIND:
+        return _WAITING
     if state.status in (Status.HOLDING, Status.CATCHING_UP):
         return _GROUPS[state.status]
     last_ms = None if state.last_tick is None else state.last_tick.at_ms

@@ -3,14 +3,19 @@
 Two replicas, Celery's worker and beat, consumers, producers, a follower; two clocks with a tick a second. `orders`
 ticks, with a late record, a rejected timestamp, an excluded partition, a task at each tick, and a leader that handed
 over. `parcels` is held by its partition 1. A BufferedConsumer reads `orders`, too. A scheduler runs a schedule of
-`orders` that is due at each tick. The relay of an outbox can't write. All of it runs until it is closed.
+`orders` that is due at each tick. The relay of an outbox can't write. Three clocks follow committed offsets: `books`,
+whose group has not processed its record; `warehouse` after `parcels`; and `mirror` after the `orders` of another
+installation. All of it runs until it is closed.
 """
 
 import itertools
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from clocksvc import Schedules
 from clocksvc.dev.child_server import free_ports
@@ -19,6 +24,7 @@ from tests import http_client
 from tests.repository import ROOT
 from tests.system.clock_fixture import WITHIN_S, ClockFixture, running
 from tests.system.installation import Installation, wall_ms
+from tests.system.ops.other_service import OtherService
 from tests.system.ops.prometheus_server import PrometheusServer, Series
 from tests.system.ops.scraped_consumer import ScrapedConsumer
 from tests.system.ops.scraped_relay import ScrapedRelay
@@ -45,6 +51,10 @@ SCRAPED = {
     "commits": 'clocksvc_consumer_commits_total{outcome="success"} > 1',
     "a stream": 'sum(clocksvc_streams{clock="orders"}) > 0',
     "owners of schedules": 'clocksvc_schedule_partitions{clock="orders",state="owned"} == 2',
+    "a lag": "clocksvc_group_end_offset - clocksvc_group_committed_offset == 1",
+    "partitions that wait": 'clocksvc_waiting_partitions{clock="books",waits_for="not_processed"} == 1',
+    "a clock that waits for a stage": 'clocksvc_holding_upstream{clock="warehouse",stage="parcels"} == 1',
+    "a clock after another installation's": 'clocksvc_stage_behind_seconds{clock="mirror",upstream=~"orders@http.+"}',
     "due schedules": 'sum(rate(clocksvc_scheduler_due_total{clock="orders"}[10s])) > 0',
 }
 """What Prometheus has scraped when the block begins."""
@@ -83,6 +93,11 @@ class ScrapedInstallation:
             run, "orders", 3, "CreateTime", max_out_of_orderness="1s", tasks=[task], schedules={"partitions": 2}
         )
         self.parcels = ClockFixture(run, "parcels", 2, heartbeat=None)
+        self._other = OtherService()
+        committed: dict[str, Any] = {"heartbeat": None, "source": "committed", "poll": "1s"}
+        self.books = ClockFixture(run, "books", 1, **committed)
+        self.warehouse = ClockFixture(run, "warehouse", 1, **committed, after=["parcels"])
+        self.mirror = ClockFixture(run, "mirror", 1, **committed, after=[{"clock": "orders", "url": self._other.url}])
         self._folder, self._bootstrap, self._program, self._run = folder, bootstrap, program, run
         self._all = ExitStack()
         self.began_s = wall_ms() // 1000
@@ -117,9 +132,13 @@ class ScrapedInstallation:
 
     def _begin(self) -> None:
         valkey, clocks = self._all.enter_context(ValkeyServer()), (self.orders, self.parcels)
+        observed = (self.books, self.warehouse, self.mirror)
         installation = self._all.enter_context(
-            running(self._folder, self._bootstrap, valkey.url, self._run, *clocks, replicas=REPLICAS)
+            running(self._folder, self._bootstrap, valkey.url, self._run, *clocks, *observed, replicas=REPLICAS)
         )
+        self._all.enter_context(self._other)
+        self._other.target = installation.url
+        self._commit_before_the_record()
         installation.start_celery()
         (port,) = free_ports(1)
         installation.start("scheduler", "clocksvc.cli.main", "scheduler", "--port", str(port))
@@ -143,6 +162,7 @@ class ScrapedInstallation:
         self.orders.follow(*installation.urls.values())
         self.orders.until_running()
         self.parcels.until_running()
+        self.warehouse.until_running()
         producer.partitions = frozenset({0})
         with Schedules(installation.url, "orders", timeout=WITHIN_S) as schedules:
             schedules.put("each-second", {"interval": "1s", "task": "shop.check"})
@@ -158,6 +178,18 @@ class ScrapedInstallation:
                 within=WITHIN_S + LOOK_BACK_S,
                 what=f"Prometheus to have had {what} for {LOOK_BACK_S:g} s",
             )
+
+    def _commit_before_the_record(self) -> None:
+        """Write a record of `books`. Its group has committed only the offset before it."""
+        self.books.write({0: wall_ms()})
+        group, start = self.books.group, [TopicPartition(self.books.topic, 0, 0)]
+        admin = AdminClient({"bootstrap.servers": self._bootstrap})
+
+        def committed() -> bool:
+            answers = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, start)])
+            return answers[group].result(WITHIN_S).topic_partitions[0].error is None
+
+        eventually(committed, within=WITHIN_S, what="the offset to be committed")  # a new coordinator must load
 
     def _hand_over(self) -> None:
         """SIGTERM the replica that leads `orders`, and start it again, as a rolling update does."""

@@ -90,6 +90,19 @@ def test_the_worst_clocks_come_first(fleet: TestClient) -> None:
     assert pages(fleet, order="worst", limit=2, view="brief") == ["eb", "fc", "ga", "d"]
 
 
+def test_clocks_that_wait_for_an_upstream_clock_come_after_the_causes(client_of: ClientOf) -> None:
+    """Although they have held as long, and before clocks that move."""
+    waiting: dict[str, Any] = {"behind_s": 600, "emitted_ago_s": 900, "hold": Reason.UPSTREAM_BEHIND}
+    client = client_of(
+        clock("a-waiting", **waiting),
+        clock("b-cause", behind_s=600, emitted_ago_s=500, hold=Reason.PARTITION_BEHIND),
+        clock("c-waiting", **waiting),
+        clock("d-catching", behind_s=5_000),
+    )
+
+    assert pages(client, order="worst", limit=1) == ["b", "a", "c", "d"]
+
+
 def test_what_is_no_all_clear_comes_before_what_is(client_of: ClientOf) -> None:
     """Schedules that are not sent, a clock without a tick, excluded partitions and rejected reports: all before clocks
     that are well."""

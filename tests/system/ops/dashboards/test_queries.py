@@ -3,6 +3,7 @@ things."""
 
 import math
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -31,6 +32,7 @@ CHOSEN = {
     "scheduler_job": ["schedulers"],
 }
 HELD = {**CHOSEN, "clock": ["parcels"]}
+OBSERVED = [{**CHOSEN, "clock": [clock]} for clock in ("books", "warehouse")]
 UNKNOWN = {**CHOSEN, "clock": ["unknown"], "consumer": ["unknown"]}
 WITHIN_S = 15.0
 
@@ -47,22 +49,29 @@ def answer(scraped: ScrapedInstallation, query: DashboardQuery, values: dict[str
 
 
 def by_title(
-    scraped: ScrapedInstallation, dashboard: str, title: str, name: str = "A", clock: str = "orders"
+    scraped: ScrapedInstallation,
+    dashboard: str,
+    title: str,
+    name: str = "A",
+    clock: str = "orders",
+    clocks: Sequence[str] = ("orders", "parcels"),
 ) -> list[Series]:
     """The answer to one query of a panel."""
     found = [one for one in QUERIES if (one.dashboard, one.panel, one.name) == (dashboard, title, name)]
     assert len(found) == 1, f"{title} {name} is {len(found)} queries of {dashboard}"
-    values = {**CHOSEN, "clock": ["orders", "parcels"] if dashboard == "fleet" else [clock]}
+    values = {**CHOSEN, "clock": list(clocks) if dashboard == "fleet" else [clock]}
     return eventually(lambda: answer(scraped, found[0], values), within=WITHIN_S, what=str(found[0]))
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_it_has_data(scraped: ScrapedInstallation, query: DashboardQuery) -> None:
-    """Under load, with a late record, a rejection, an exclusion and a change of leader, or else in a hold: data, and no
-    NaN."""
-    series = eventually(
-        lambda: answer(scraped, query, CHOSEN) or answer(scraped, query, HELD), within=WITHIN_S, what=str(query)
-    )
+    """Under load, with a late record, a rejection, an exclusion and a change of leader, or else in a hold, or with
+    committed offsets: data, and no NaN."""
+
+    def asked() -> list[Series]:
+        return next((found for values in (CHOSEN, HELD, *OBSERVED) if (found := answer(scraped, query, values))), [])
+
+    series = eventually(asked, within=WITHIN_S, what=str(query))
 
     assert [one for one in series for _, value in one.samples if not math.isfinite(value)] == []
 
@@ -83,7 +92,7 @@ def test_variables_offer_what_there_is(scraped: ScrapedInstallation, dashboard: 
         for selector, label in [asked_by_variable(variable)]
     }
 
-    clocks = {"job": ["clocksvc"], "clock": ["orders", "parcels"]}
+    clocks = {"job": ["clocksvc"], "clock": ["books", "mirror", "orders", "parcels", "warehouse"]}
     assert (
         offered
         == {
@@ -155,6 +164,15 @@ def test_late_and_refused_records_are_counted(scraped: ScrapedInstallation) -> N
     eventually(
         lambda: all(0.5 <= value <= 2 for value in told().values()), within=WITHIN_S, what="estimates that are near one"
     )
+
+
+def test_the_stage_to_blame_is_shown(scraped: ScrapedInstallation) -> None:
+    """The clock that waits is counted for the stage that holds, with the reason there. It can hold a moment before that
+    stage does, so it has no reason at first."""
+    found = by_title(scraped, "fleet", "Clocks that wait for a stage", clocks=["warehouse"])
+
+    assert {one.labels["stage"] for one in found} == {"parcels"}
+    assert {one.labels["stage_reason"] for one in found} - {"none"} == {"partition_behind"}
 
 
 def test_exclusions_and_times(scraped: ScrapedInstallation) -> None:
