@@ -18,7 +18,7 @@ PARALLEL := --dist loadfile --no-loadscope-reorder --durations=25
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-ops check format bench simulate defects interleavings consumers outages fleet-outages scheduler-outages pipeline-outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
+.PHONY: help run test test-ops check format bench simulate defects interleavings consumers outages fleet-outages observed-outages scheduler-outages pipeline-outages soak mistakes floors cluster dashboards schema requirements kafka-jars dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -80,6 +80,9 @@ outages: $(STAMP)  ## faults in a real installation: make outages MINUTES=5 (ARG
 
 fleet-outages: $(STAMP)  ## two and three replicas with 48 clocks over all logs: kills, no Kafka, no Redis, rolling changes (25 minutes)
 	@$(BIN)/python -m tests.system.outages.fleet $(ARGS)
+
+observed-outages: $(STAMP)  ## clocks from the committed offsets of groups in Python and Java, with faults (20 minutes)
+	@$(BIN)/python -m tests.system.outages.observed $(ARGS)
 
 scheduler-outages: $(STAMP)  ## faults in an installation with three schedulers, while a clock runs through an hour (15 minutes)
 	@$(BIN)/python -m tests.system.scheduler_outages $(ARGS)

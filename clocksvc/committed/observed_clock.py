@@ -208,7 +208,6 @@ class ObservedClock:
         for number in range(known):
             partition = Partition(topic, number)
             self._progress[partition] = self._progress[partition].recreated(at_s)
-            self._reported.pop(partition, None)
         for number in range(partitions, known):
             del self._progress[Partition(topic, number)]
 

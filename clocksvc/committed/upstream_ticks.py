@@ -21,7 +21,7 @@ class UpstreamTicks:
         self.keys = tuple(upstream_key(one.clock, one.url, spec.topics) for one in spec.after)
         self._states = {key: UpstreamObservation(key.clock, key.url, None) for key in self.keys}
         self._read_ms: dict[UpstreamKey, int] = {}
-        self._excluded: list[tuple[int, frozenset[Partition]]] = []
+        self._excluded: dict[tuple[UpstreamKey | None, int], frozenset[Partition]] = {}
 
     @property
     def upstream_ms(self) -> int | None:
@@ -38,12 +38,12 @@ class UpstreamTicks:
     @property
     def excluded(self) -> tuple[Partition, ...]:
         """The partitions that ticks of upstream clocks excluded since this clock's last tick."""
-        return tuple(sorted(frozenset().union(*(partitions for _, partitions in self._excluded))))
+        return tuple(sorted(frozenset().union(*self._excluded.values())))
 
     def restore(self, observation: Observation) -> None:
         """Take over the exclusions of an earlier observer."""
         if observation.excluded and observation.upstream_ms is not None:
-            self._excluded.append((observation.upstream_ms, frozenset(observation.excluded)))
+            self._excluded[None, observation.upstream_ms] = frozenset(observation.excluded)
 
     def read_again(self) -> None:
         """Read the ticks again from the clock's last tick on. The exclusions that are known are kept."""
@@ -66,12 +66,11 @@ class UpstreamTicks:
             self._states[key] = reading.state
             self._note_ticks(key, reading, self.cursor(key, last_tick_ms))
         if last_tick_ms is not None:
-            self._excluded = [each for each in self._excluded if each[0] > last_tick_ms]
+            self._excluded = {at: each for at, each in self._excluded.items() if at[1] > last_tick_ms}
 
     def _note_ticks(self, key: UpstreamKey, reading: UpstreamReading, cursor_ms: int | None) -> None:
         ticks = reading.ticks[-1:] if cursor_ms is None else reading.ticks
-        new = [tick for tick in ticks if cursor_ms is None or tick.at_ms > cursor_ms]
-        self._excluded += [(tick.at_ms, frozenset(tick.excluded)) for tick in new if tick.excluded]
-        last_ms = new[-1].at_ms if new else reading.state.last_tick_ms
-        if last_ms is not None and (new or cursor_ms is None or last_ms <= cursor_ms):
+        self._excluded |= {(key, tick.at_ms): frozenset(tick.excluded) for tick in ticks if tick.excluded}
+        last_ms = ticks[-1].at_ms if ticks else reading.state.last_tick_ms
+        if last_ms is not None:
             self._read_ms[key] = max(last_ms, self._read_ms.get(key, last_ms))

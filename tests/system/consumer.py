@@ -1,6 +1,8 @@
 """A user's consumer: it notes each record, commits, and reports, in this order. As a thread of the test, or a process:
 
 python -m tests.system.consumer BOOTSTRAP TOPIC GROUP URL CLOCK,CLOCK,… NOTES
+
+Without a clock ("") it reports nothing: its group is an ordinary one.
 """
 
 import os
@@ -155,7 +157,7 @@ def main(bootstrap: str, topic: str, group: str, url: str, clocks: str, notes: s
         consume(
             settings,
             topic,
-            Reporters([Reporter(url, clock, group=group, topic=topic) for clock in clocks.split(",")]),
+            Reporters([Reporter(url, clock, group=group, topic=topic) for clock in clocks.split(",") if clock]),
             lambda made: book.write(b"".join(b"%d %d %d %d %d\n" % note for note in made)),
             stop,
         )

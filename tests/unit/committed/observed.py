@@ -71,7 +71,7 @@ class Scene:
         """Replace the observer."""
         self.observer = self.new_observer()
 
-    def lead(self, spec: ClockSpec, generation: int = 1) -> None:
+    def lead(self, spec: ClockSpec, generation: int = 1, *, roster: bool = True) -> None:
         """Write parameters and roster, as a leader does."""
         store = self.stores[spec.name]
         topics = self.kafka.topic_ids(spec.topics)
@@ -79,8 +79,9 @@ class Scene:
             spec.reporting_group, spec.topics, spec.interval_ms, self.out_of_orderness_ms, spec.max_future_ms
         )
         store.claim(TOKEN, StoreIdentity("cluster"), parameters, self.start_ms)
-        roster = Roster({topic: TopicMetadata(topic_id, number) for topic, (topic_id, number) in topics.items()})
-        store.write_roster(TOKEN, roster, generation)
+        if roster:
+            listed = {topic: TopicMetadata(topic_id, number) for topic, (topic_id, number) in topics.items()}
+            store.write_roster(TOKEN, Roster(listed), generation)
 
     def run(self, seconds: float, step_s: float = 1.0) -> None:
         """Let time pass; the observer polls once a second."""

@@ -1,16 +1,19 @@
 """The observer and the store: parameters, reports, losses, failures."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from clocksvc.clock.logs import log_of
+from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, Source
 from clocksvc.errors import StoreUnavailable
+from clocksvc.interfaces.committed_offsets import PartitionEnds
 from clocksvc.memory.store_access import StoreAccess, StoreContent
 from clocksvc.memory.store_server import MemoryStoreServer
-from tests.unit.committed.observed import CLOCK, GROUP, MINUTE, ORDERS, P0, P1, SPEC, Scene
+from tests.unit.committed.observed import CLOCK, GROUP, MINUTE, ORDERS, P0, P1, SPEC, TOKEN, Scene, with_poll
 
 
 def test_nothing_is_asked_before_a_leader_has_written_parameters() -> None:
@@ -18,9 +21,22 @@ def test_nothing_is_asked_before_a_leader_has_written_parameters() -> None:
     scene.flush()
     scene.work(P0, -4)
     scene.run(20)
-    assert scene.observer.stats.requests == {}
-    scene.lead_all()
+    scene.server.leases(log_of(CLOCK)).acquire(TOKEN, "replica", 10**12)
+    scene.lead(SPEC, roster=False)
+    scene.run(20)
+    assert scene.observer.stats.requests == {}, "the roster has the ids of topics, which may have changed"
+    scene.lead(SPEC)
     scene.run(10)
+    assert scene.minute(P0) == -4
+
+
+def test_a_clock_with_a_long_poll_does_not_wait_for_it_at_the_start() -> None:
+    scene = Scene(specs=(with_poll(SPEC, 60),))
+    scene.flush()
+    scene.work(P0, -4)
+    scene.run(2)
+    scene.lead_all()
+    scene.run(5)
     assert scene.minute(P0) == -4
 
 
@@ -63,10 +79,10 @@ def test_a_report_that_was_not_accepted_is_repeated() -> None:
     scene.work(P0, -4)
     scene.kafka.create("payments", 1)
     scene.lead(replace(SPEC, topics=("payments",)))
-    scene.run(8)
+    scene.run(3)
     scene.lead(SPEC, generation=2)
-    scene.run(6)
-    assert scene.minute(P0) in (-4, 0)
+    scene.run(5)
+    assert scene.minute(P0) == -4
 
 
 def test_another_configuration_of_the_leader() -> None:
@@ -181,6 +197,44 @@ def test_requests_do_not_grow_with_clocks() -> None:
     assert counted[1] == {"topic_ids": 12, "ends": 24}
     assert counted[30]["topic_ids"] <= 60
     assert counted[30]["ends"] <= 60
+
+
+def test_a_record_is_read_once_for_each_boundary() -> None:
+    """Kafka's nomination says when it is worth it: not for each commit, and not while nothing can be new."""
+    scene = Scene(specs=(replace(SPEC, interval_ms=600_000, max_past_ms=7_200_000),))
+    scene.work(P0, -4)
+    scene.run(20)
+    before = scene.observer.stats
+    for tenth in range(5):
+        scene.work(P0, 0.4 + tenth / 100)
+        scene.run(6)
+    after = scene.observer.stats
+    assert after.record_reads == before.record_reads
+    assert after.requests["offsets_at"] == before.requests["offsets_at"], "the next boundary is not within max_future"
+    scene.run(540)
+    scene.kafka.append(P0, scene.at(10))
+    asked = scene.observer.stats
+    scene.run(20)
+    assert scene.observer.stats.requests["offsets_at"] > asked.requests["offsets_at"]
+    assert scene.observer.stats.record_reads - asked.record_reads <= 1, "the nominated record is not processed"
+
+
+def test_slow_answers_of_one_broker_stop_nothing() -> None:
+    """All questions about ends take 3 s, because one broker does not answer. The others count, for many clocks."""
+    specs = tuple(replace(SPEC, name=f"clock-{number}", poll_ms=10_000) for number in range(10))
+    scene = Scene(specs=specs)
+    scene.work(P0, -4)
+    scene.kafka.partition(P1).reachable = False
+    ends = scene.kafka.ends
+
+    def slow(partitions: Collection[Partition]) -> Mapping[Partition, PartitionEnds]:
+        scene.time.advance(3)
+        return ends(partitions)
+
+    scene.kafka.ends = slow  # type: ignore[method-assign]
+    scene.run(120)
+    now = (scene.time.now_ms() - scene.start_ms) / MINUTE
+    assert [spec.name for spec in specs if (scene.minute(P0, spec.name) or 0) < now - 2] == []
 
 
 def test_clocks_after_the_same_topic_at_different_times() -> None:

@@ -126,3 +126,14 @@ def test_a_deleted_topic() -> None:
     scene.run(10)
     assert scene.waits(P0) == "no_answer"
     assert scene.observation().problem == "Kafka does not describe orders"
+
+
+def test_a_topic_whose_id_is_not_known() -> None:
+    """Its partitions answer, but may belong to another topic by now."""
+    scene = Scene()
+    scene.work(P0, -5, -4)
+    scene.run(20)
+    scene.kafka.topic_ids = lambda topics: {}  # type: ignore[method-assign]
+    scene.run(60)
+    assert scene.minute(P0) == 0
+    assert scene.waits(P0) == "no_answer"

@@ -262,8 +262,8 @@ def test_a_clock_that_begins_again_reads_again() -> None:
 
 def test_several_clocks_after_one() -> None:
     """They share its reads, although they are at different ticks."""
-    second = replace(AFTER, name="second")
-    scene = Scene(specs=(AFTER, second))
+    second, third = replace(AFTER, name="second"), replace(AFTER, name="third")
+    scene = Scene(specs=(AFTER, second, third))
     for minute in range(-10, 0):
         upstream_tick(scene, minute, *([X] if minute == -5 else []))
     scene.tick(-7)
@@ -271,4 +271,5 @@ def test_several_clocks_after_one() -> None:
     scene.run(30)
     assert scene.observation().excluded == (X,)
     assert scene.observation("second").excluded == ()
+    assert scene.observation("third").excluded == (), "it begins with the newest tick"
     assert (scene.minute(P0), scene.minute(P0, "second")) == (-1, -1)

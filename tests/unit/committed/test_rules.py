@@ -92,18 +92,18 @@ def test_a_group_that_is_behind_passes_boundary_by_boundary() -> None:
     """The ends of some boundaries between are kept, so it passes them as it reaches them, and not all at the end."""
     one = Partition()
     one.committed = 0
-    for minute in range(60):
+    for minute in range(600):
         one.high += 10
         one.poll(T0 + minute * MINUTE)
     passed = []
     for committed in range(0, one.high + 1, 10):
         one.committed = committed
-        one.poll(T0 + 59 * MINUTE)
+        one.poll(T0 + 599 * MINUTE)
         if one.progress.raw_ms is not None:
             passed.append((one.progress.raw_ms - T0) // MINUTE)
     assert passed[0] == 0
-    assert passed[-1] == 59
-    assert len(set(passed)) > 5
+    assert passed[-1] == 599
+    assert 8 <= len(set(passed)) <= 17, "a bounded number is kept"
     assert all(minute <= index for index, minute in enumerate(passed)), "a tick needs the end of its own boundary"
 
 
@@ -267,6 +267,41 @@ def test_an_offset_above_the_end_of_a_leader_that_turns_out_to_be_the_present_on
     assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
     assert one.poll(T0) is Obstacle.ABOVE_END
     assert one.progress.wants_record() is None
+    one.committed = 90
+    assert one.poll(T0) is Obstacle.NOT_PROCESSED
+    assert one.poll(T0) is Obstacle.NOT_PROCESSED
+
+
+def test_what_was_read_before_records_were_lost_says_nothing() -> None:
+    """The offsets that were clear have other records now."""
+    one = Partition()
+    one.high, one.committed = 8, 5
+    one.poll(T0)
+    one.poll(T0)
+    one.look(8, found=False)
+    one.high = 6
+    one.poll(T0 + MINUTE)
+    one.high = 9
+    one.poll(T0 + MINUTE)
+    one.poll(T0 + MINUTE)
+    assert one.progress.wants_look(one.now_s) == 5
+
+
+def test_what_was_read_before_a_doubt_says_nothing() -> None:
+    one = Partition()
+    one.high, one.committed = 8, 5
+    one.poll(T0)
+    one.poll(T0)
+    one.look(8, found=False)
+    one.high = 3
+    one.poll(T0 + MINUTE, alive=False)
+    one.high = 9
+    assert one.poll(T0 + MINUTE) is Obstacle.ABOVE_END
+    one.committed = 6
+    one.now_s += DOUBTED_FOR_S
+    one.poll(T0 + MINUTE)
+    one.poll(T0 + MINUTE)
+    assert one.progress.wants_look(one.now_s) == 6
 
 
 def test_a_recreated_topic() -> None:
@@ -284,6 +319,28 @@ def test_a_recreated_topic() -> None:
     assert one.poll(T0 + 2 * MINUTE) is Obstacle.NOT_PROCESSED
     one.committed = 30
     assert one.poll(T0 + 2 * MINUTE) is None
+
+
+def test_a_lower_offset_than_in_the_former_topic_counts_at_once() -> None:
+    one = Partition()
+    one.high = one.committed = 10
+    one.poll(T0)
+    one.progress = one.progress.recreated(one.now_s)
+    one.high, one.committed = 30, 4
+    assert one.poll(T0 + MINUTE) is Obstacle.NOT_PROCESSED
+    assert one.progress.wants_record() == 4
+
+
+def test_nothing_is_skipped_in_a_recreated_topic() -> None:
+    one = Partition()
+    one.high = one.committed = 10
+    one.poll(T0)
+    one.progress = one.progress.recreated(one.now_s)
+    one.high, one.committed = 40, None
+    one.poll(T0 + MINUTE)
+    one.committed = 30
+    one.poll(T0 + MINUTE)
+    assert one.progress.commits.skipped == 0
 
 
 def test_a_recreated_topic_without_records_passes() -> None:
@@ -313,8 +370,8 @@ def test_lost_records_do_not_stop_a_partition() -> None:
     one.high, one.committed = 100, 80
     one.poll(T0)
     one.high = one.committed = 90
-    one.poll(T0 + MINUTE)
-    assert one.progress.raw_ms == T0 + MINUTE
+    one.poll(T0)
+    assert one.progress.raw_ms == T0
 
 
 def test_skipped_records_are_counted() -> None:
@@ -347,6 +404,10 @@ def test_a_record_proves() -> None:
     one.progress.note_record(60, None, T0)
     assert one.progress.wants_record() is None, "there is no visible record near the committed offset"
     assert one.progress.raw_ms == T0 + 7
+    one.committed = 70
+    one.poll(T0 - MINUTE)
+    one.record(69, T0 - MINUTE)
+    assert one.progress.raw_ms == T0 + 7, "it never decreases"
 
 
 def test_a_day_of_minutes_behind_is_passed_with_one_record() -> None:

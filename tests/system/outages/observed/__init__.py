@@ -1,0 +1,1 @@
+"""Clocks from committed offsets, with groups that know nothing of clocksvc, and faults of every kind."""
