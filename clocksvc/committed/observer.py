@@ -1,8 +1,10 @@
 """Observes the committed offsets of all clocks of a process, and reports their progress like consumers do."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from clocksvc.clock.logs import log_of
 from clocksvc.clock.partition import Partition
@@ -19,9 +21,11 @@ from clocksvc.interfaces.time import Time
 from clocksvc.interfaces.upstreams import UpstreamKey, Upstreams
 from clocksvc.runtime.repeated_lines import RepeatedLines
 
+T = TypeVar("T")
+
 SLOW_S = 1.0
 """If a question about ends took longer, the next one waits: it must be some time after the answer to know of a leader
-that it is alive."""
+that it is alive. A call to a store that failed after a longer time was not answered."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +57,7 @@ class Observer:
         self._topic_ids: dict[str, str] = {}
         self._leaders: dict[Partition, PartitionLeader] = {}
         self._not_before_s = 0.0
+        self._hanging: set[int] = set()
         self._polls, self._poll_seconds, self._store_failures = 0, 0.0, 0
         self._lines = RepeatedLines(logger)
 
@@ -94,7 +99,8 @@ class Observer:
         self._leaders = {partition: leader for partition, leader in self._leaders.items() if partition in used}
 
     def _poll(self, due: Collection[ObservedClock], leaders_only: Collection[ObservedClock]) -> None:
-        ready = [clock for clock in due if self._prepare(clock)]
+        self._hanging.clear()
+        ready = [clock for clock in due if self._ask_store(clock, clock.prepare)]
         topics = {topic for clock in ready for topic in clock.spec.topics}
         self._read_topics(ready, topics)
         self._read_upstreams(ready)
@@ -112,7 +118,7 @@ class Observer:
             clock.observe(offsets, self._leaders, problems, times_ms[clock.spec.name], at_s)
         self._read_records(ready, times_ms, at_s)
         for clock in ready:
-            self._publish(clock, at_s)
+            self._ask_store(clock, partial(clock.publish, self._time.now_ms(), at_s))
         for clock in due:
             clock.schedule.note_poll(at_s, retry=clock not in ready or clock.wants_retry(self._leaders))
 
@@ -128,28 +134,36 @@ class Observer:
             clock.note_topics(found, self._time.monotonic())
 
     def _read_upstreams(self, ready: Collection[ObservedClock]) -> None:
-        after_ms: dict[UpstreamKey, int | None] = {}
-        for clock in ready:
-            for key in clock.upstreams.keys:
-                cursor_ms, other_ms = clock.upstreams.cursor(key, clock.last_tick_ms), after_ms.get(key)
-                after_ms[key] = min((each for each in (cursor_ms, other_ms) if each is not None), default=None)
-        if after_ms:
-            readings = self._upstreams.read(after_ms)
-            for clock in ready:
-                clock.upstreams.note(readings, clock.last_tick_ms)
+        cursors = {
+            clock: {key: clock.upstreams.cursor(key, clock.last_tick_ms) for key in clock.upstreams.keys}
+            for clock in ready
+        }
+        after_ms: dict[UpstreamKey, int] = {}
+        newest: dict[UpstreamKey, None] = {}
+        for key, cursor_ms in (item for keys in cursors.values() for item in keys.items()):
+            if cursor_ms is None:
+                newest[key] = None
+            else:
+                after_ms[key] = min(cursor_ms, after_ms.get(key, cursor_ms))
+        # Two reads: a read after the newest tick does not have this tick, whose exclusions a new clock needs.
+        later = self._upstreams.read(after_ms) if after_ms else {}
+        first = self._upstreams.read(newest) if newest else {}
+        for clock, keys in cursors.items():
+            found = {key: (first if cursor_ms is None else later).get(key) for key, cursor_ms in keys.items()}
+            readings = {key: reading for key, reading in found.items() if reading is not None}
+            clock.upstreams.note(readings, clock.last_tick_ms)
 
     def _read_times(self, ready: Collection[ObservedClock]) -> dict[str, int]:
         """Return the earlier one of the observer's and the store's clocks for each clock, by its name."""
-        by_log: dict[int, int] = {}
+        by_log: dict[int, int | None] = {}
         times_ms: dict[str, int] = {}
         for clock in ready:
             log = log_of(clock.spec.name)
-            try:
-                if log not in by_log:
-                    by_log[log] = clock.store_now_ms()
-                times_ms[clock.spec.name] = min(self._time.now_ms(), by_log[log])
-            except (Unavailable, StoreMismatch) as error:
-                self._note_failure(clock, error)
+            if by_log.get(log) is None:
+                by_log[log] = self._ask_store(clock, clock.store_now_ms)
+            store_ms = by_log[log]
+            if store_ms is not None:
+                times_ms[clock.spec.name] = min(self._time.now_ms(), store_ms)
         return times_ms
 
     def _read_ends(self, ready: Collection[ObservedClock], leaders_only: Collection[ObservedClock]) -> float:
@@ -187,18 +201,22 @@ class Observer:
             wanted = left
         read_last_records(self._offsets, nominated)
 
-    def _prepare(self, clock: ObservedClock) -> bool:
-        try:
-            return clock.prepare()
-        except (Unavailable, StoreMismatch) as error:
-            self._note_failure(clock, error)
-            return False
+    def _ask_store(self, clock: ObservedClock, call: Callable[[], T]) -> T | None:
+        """Return the result of a call to a clock's store; None if it failed.
 
-    def _publish(self, clock: ObservedClock, at_s: float) -> None:
+        The clocks of a log are on one server. If it hangs, each attempt takes as long as the store's timeout, so the
+        others are not tried before the next poll.
+        """
+        log, began_s = log_of(clock.spec.name), self._time.monotonic()
+        if log in self._hanging:
+            return None
         try:
-            clock.publish(self._time.now_ms(), at_s)
+            return call()
         except (Unavailable, StoreMismatch) as error:
+            if self._time.monotonic() - began_s > SLOW_S:
+                self._hanging.add(log)
             self._note_failure(clock, error)
+            return None
 
     def _note_failure(self, clock: ObservedClock, error: Exception) -> None:
         self._store_failures += 1

@@ -146,6 +146,28 @@ def test_a_store_that_does_not_answer_affects_only_its_clocks() -> None:
     assert scene.observer.stats.failures > 0
 
 
+def test_a_store_that_hangs_is_waited_for_once_in_a_poll() -> None:
+    """And not once for each clock of the log: the observer's process would count as stuck."""
+    scene = Scene()
+
+    class HangingAccess(FailingAccess):
+        @contextmanager
+        def answering(self) -> Iterator[StoreContent]:
+            scene.time.advance(2)
+            raise StoreUnavailable("no answer in time")
+            yield
+
+    names = [name for number in range(400) if log_of(name := f"c{number}") == log_of(CLOCK)]
+    server = MemoryStoreServer(scene.time, HangingAccess(scene.time))
+    scene.specs = tuple(replace(SPEC, name=name) for name in names)
+    scene.stores = {name: server.store(name) for name in names}
+    scene.restart()
+    began_s = scene.time.monotonic()
+    scene.observer.poll(names)
+    assert len(names) > 10
+    assert scene.time.monotonic() - began_s == 2
+
+
 def test_the_observation_is_written_before_the_report() -> None:
     """If only the report were written, ticks could be without the exclusions that the progress depends on."""
     scene = Scene()

@@ -273,3 +273,16 @@ def test_several_clocks_after_one() -> None:
     assert scene.observation("second").excluded == ()
     assert scene.observation("third").excluded == (), "it begins with the newest tick"
     assert (scene.minute(P0), scene.minute(P0, "second")) == (-1, -1)
+
+
+def test_a_new_clock_beside_another_one() -> None:
+    """Polled together. The other one has the newest tick already, the new one needs what this tick excluded."""
+    second = replace(AFTER, name="second")
+    scene = Scene(specs=(AFTER, second))
+    upstream_tick(scene, -2)
+    upstream_tick(scene, -1, X)
+    scene.tick(-1)
+    scene.run(30)
+    assert scene.observation().excluded == ()
+    assert scene.observation("second").excluded == (X,)
+    assert (scene.minute(P0), scene.minute(P0, "second")) == (-1, -1)
