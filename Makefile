@@ -65,6 +65,8 @@ soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed par
 		tests/system/kip848_rebalance.py tests/system/outages/rolling_schedulers.py
 	@$(BIN)/python -m tests.system.scheduler_outages
 	@$(BIN)/python -m tests.system.outages.pipeline --minutes 1
+	@$(BIN)/python -m tests.system.ops.fetch kafka-tools
+	@$(BIN)/python -m tests.system.outages.observed --calm 0.5 --minutes 2
 	@OUTBOX_KILLS=100 $(BIN)/python -m pytest -s --timeout 0 $(ARGS) tests/system/outbox/test_kills.py
 	@$(BIN)/python -m tests.system.package
 	@$(BIN)/python -m tests.system.floors
@@ -82,6 +84,7 @@ fleet-outages: $(STAMP)  ## two and three replicas with 48 clocks over all logs:
 	@$(BIN)/python -m tests.system.outages.fleet $(ARGS)
 
 observed-outages: $(STAMP)  ## clocks from the committed offsets of groups in Python and Java, with faults (20 minutes)
+	@$(BIN)/python -m tests.system.ops.fetch kafka-tools
 	@$(BIN)/python -m tests.system.outages.observed $(ARGS)
 
 scheduler-outages: $(STAMP)  ## faults in an installation with three schedulers, while a clock runs through an hour (15 minutes)
