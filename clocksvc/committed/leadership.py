@@ -16,7 +16,10 @@ ANSWERED_WITHIN_S = 7.0
 """A broker that answered within this time can't have been replaced in the meantime because it was suspended: its
 session lasts 9 s (Kafka's default for broker.session.timeout.ms)."""
 SETTLED_S = 10.0
-"""How long the leader of a partition must be unchanged, for clocks without a `drain_delay` of their own."""
+"""How long a partition's leader must be unchanged for clocks after other clocks; for others it is `drain_delay`."""
+MAX_SETTLED_S = 60.0
+"""The longest such time. Kafka gives no end while the watermark of a new leader is below the begin of its epoch, so a
+longer time would only delay clocks with a long `drain_delay` after each start of an observer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp, name_first
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.committed.commits import Commits
-from clocksvc.committed.leadership import SETTLED_S, PartitionLeader
+from clocksvc.committed.leadership import MAX_SETTLED_S, SETTLED_S, PartitionLeader
 from clocksvc.committed.poll_schedule import PollSchedule
 from clocksvc.committed.rules import PartitionProgress, drained_boundary
 from clocksvc.committed.upstream_ticks import UpstreamTicks
@@ -106,7 +106,7 @@ class ObservedClock:
             now_ms: the earlier one of the observer's and the store's clocks, read before the ends.
         """
         boundary_ms = self._boundary_ms(now_ms)
-        settled_s = SETTLED_S if self.spec.after else self.spec.drain_delay_ms / 1000
+        settled_s = SETTLED_S if self.spec.after else min(self.spec.drain_delay_ms / 1000, MAX_SETTLED_S)
         group_problem = "" if offsets is None else offsets.problem
         for partition, progress in self._progress.items():
             leader = leaders.get(partition)

@@ -1,5 +1,7 @@
 """The observer, from Kafka to the store: an ordinary group, quiet and empty partitions, backlogs, transactions."""
 
+from dataclasses import replace
+
 import pytest
 
 from clocksvc.clock.partition import Partition
@@ -290,6 +292,15 @@ def test_a_restart_just_after_a_boundary_does_not_delay_it_by_an_interval() -> N
     scene.restart()
     scene.run(25)
     assert scene.minute(P0) == 720
+
+
+def test_a_long_drain_delay_does_not_delay_a_clock_after_each_restart() -> None:
+    scene = Scene(specs=(replace(SPEC, drain_delay_ms=3_600_000),))
+    scene.work(P0, -90)
+    scene.run(60)
+    scene.restart()
+    scene.run(75)
+    assert scene.minute(P0) == -58
 
 
 def test_a_high_watermark_that_is_behind_is_covered_by_the_drain_delay() -> None:
