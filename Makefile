@@ -47,13 +47,15 @@ format: $(STAMP)  ## format the code
 bench: $(STAMP)  ## ratios from interleaved pairs, with spread
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-simulate: $(STAMP)  ## many seeds of the simulations of leaders and of schedulers: make simulate SEEDS=2000
+simulate: $(STAMP)  ## many seeds of the simulations of leaders, schedulers and observers: make simulate SEEDS=2000
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 	@$(BIN)/python -m tests.scheduler_simulation --seeds $(SEEDS) $(ARGS)
+	@$(BIN)/python -m tests.observer_simulation --seeds $(SEEDS) $(ARGS)
 
 defects: $(STAMP)  ## how soon the simulations find each deliberate defect: make defects SEEDS=2000
 	@$(BIN)/python -m tests.simulation.defects --seeds $(SEEDS) $(ARGS)
 	@$(BIN)/python -m tests.scheduler_simulation --defects --seeds $(SEEDS) $(ARGS)
+	@$(BIN)/python -m tests.observer_simulation --defects --seeds $(SEEDS) $(ARGS)
 
 interleavings: $(STAMP)  ## many interleavings of buffered consumers, and how soon each defect is found: make interleavings SEEDS=10000
 	@$(BIN)/python -m tests.consumer_run --seeds $(SEEDS) $(ARGS)

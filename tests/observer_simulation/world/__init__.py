@@ -1,0 +1,1 @@
+"""Kafka, producers, consumer groups, leaders of clocks and the store, in simulated time."""
