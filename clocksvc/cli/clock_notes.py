@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from clocksvc.cli.override_commands import override_lines
-from clocksvc.cli.pipeline_status import blame_lines
+from clocksvc.cli.pipeline_status import blame_lines, stage_to_blame
 from clocksvc.cli.schedules_status import schedules_notes
 from clocksvc.cli.words import reason_text
 from clocksvc.clock.holds import Reason, Status
@@ -107,6 +107,9 @@ def _hold_lines_of_many(reason: str, states: Sequence[PublicState]) -> Iterator[
     details = {_sentence(state.hold.detail, state.topics) for state in states if state.hold and state.hold.detail}
     if len(details) == 1:
         yield f"  {details.pop()}"
+    stages = {stage: None for state in states if state.hold and (stage := stage_to_blame(state.hold))}
+    if stages:
+        yield f"  To blame: {name_first(list(stages))}."
     yield f"  Clocks: {_names(states)}."
 
 

@@ -33,7 +33,15 @@ def blame_lines(hold: Hold) -> Iterator[str]:
         return
     stage = last_of_chain(hold.upstream)
     why = "it has not emitted the next boundary" if stage["hold"] is None else _hold_text(stage["hold"])
-    yield f"  The stage to blame is {upstream_name(stage['clock'], stage['url'])}: {why}."
+    yield f"  The stage to blame is {stage_to_blame(hold)}: {why}."
+
+
+def stage_to_blame(hold: Hold) -> str:
+    """Return the name of the stage to blame for a hold; "" without upstream clocks."""
+    if hold.upstream is None:
+        return ""
+    stage = last_of_chain(hold.upstream)
+    return upstream_name(stage["clock"], stage["url"])
 
 
 def _row(stage: Stage) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from clocksvc.cli.clock_list import (
 )
 from clocksvc.cli.clock_notes import all_notes
 from clocksvc.cli.console import add_json, add_url, print_json, service_token, show, show_table, show_wrapped
-from clocksvc.cli.pipeline_status import observed_partitions_table, pipeline_table
+from clocksvc.cli.pipeline_status import observed_partitions_table, pipeline_table, stage_to_blame
 from clocksvc.cli.schedules_status import schedules_table
 from clocksvc.cli.words import outcome_text, reason_text
 from clocksvc.client.http import ServiceClient
@@ -191,7 +191,7 @@ def _print_history(history: HoldHistory) -> None:
 
 def _hold_row(past: PastHold) -> tuple[str, ...]:
     lasted = "until now" if past.ended_ms is None else describe_duration(past.ended_ms - past.began_ms)
-    named = name_first(past.hold.partitions)
+    named = name_first(past.hold.partitions) or stage_to_blame(past.hold)
     return _seconds_of(past.began_ms), lasted, reason_text(past.hold.reason) + (f": {named}" if named else "")
 
 

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from clocksvc.cli.main import main
-from tests.unit.api.clock_fixture import TOPIC, ClockFixture
+from clocksvc.clock.holds import Hold, Reason
+from clocksvc.clock.spec import UpstreamSpec
+from tests.unit.api.clock_fixture import TOPIC, ClockFixture, ticks
 from tests.unit.api.running_service import serving
 from tests.unit.api.test_pipeline import OTHER, stuck
 
@@ -44,6 +46,30 @@ def test_the_note_of_a_hold_names_the_stage_to_blame(capsys: pytest.CaptureFixtu
 
     assert "warehouse: An upstream clock is behind (upstream_behind)." in shown
     assert f"\n  The stage to blame is raw: Partitions are behind (partition_behind): {TOPIC}:1.\n" in shown
+
+
+def test_the_notes_of_many_clocks_name_the_stages_to_blame(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once for all clocks with the reason."""
+    waiting = [ClockFixture(f"after-{number}", after=[UpstreamSpec("raw")]) for number in range(6)]
+    upstream = {"clock": "raw", "url": "", "time": None, "status": "holding", "hold": None}
+    for each in waiting:
+        each.publish_hold(Hold(Reason.UPSTREAM_BEHIND, upstream=upstream))
+        each.publish(*ticks(1, clock=each.spec.name))
+        each.read()
+    with serving(*waiting) as served:
+        assert main(["status", "--url", served.url]) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert "  To blame: raw." in lines
+    assert len([line for line in lines if "upstream_behind" in line]) == 1
+
+
+def test_past_holds_name_the_stage_to_blame(capsys: pytest.CaptureFixture[str]) -> None:
+    """Instead of partitions."""
+    with serving(*stuck()) as served:
+        assert main(["status", "--url", served.url, "warehouse"]) == 0
+
+    assert capsys.readouterr().out.splitlines()[-1].endswith("An upstream clock is behind (upstream_behind): raw")
 
 
 def test_partitions_have_their_offsets_and_what_they_wait_for(capsys: pytest.CaptureFixture[str]) -> None:
