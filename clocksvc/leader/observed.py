@@ -49,7 +49,7 @@ def with_upstream(clock: ClockTerm, inputs: HoldInputs) -> HoldInputs:
     Raises:
         StoreUnavailable: the store does not answer.
     """
-    observation = clock.store.observation()
+    observation = _observation(clock)
     if observation is None:
         return replace(inputs, upstream_ms=0)
     return replace(inputs, upstream_ms=observation.upstream_ms or 0, upstream_excluded=observation.excluded)
@@ -64,7 +64,7 @@ def name_observed(clock: ClockTerm, inputs: HoldInputs, hold: Hold, lagging: Seq
     """
     if hold.reason is Reason.PARTITION_UNREPORTED and not lagging:
         return hold  # all partitions are excluded, or were reported after the minimum was read
-    spec, observation = clock.spec, clock.store.observation()
+    spec, observation = clock.spec, _observation(clock)
     named = tuple(line.partition for line in lagging)
     # Without a present observation, it is not known how far upstream clocks are: they must not be blamed.
     reason = Reason.PARTITION_BEHIND if hold.reason is Reason.UPSTREAM_BEHIND else hold.reason
@@ -81,6 +81,19 @@ def name_observed(clock: ClockTerm, inputs: HoldInputs, hold: Hold, lagging: Seq
         return _upstream_hold(inputs, observation)
     detail = f"{hold.detail}; {observation.problem}" if observation.problem else hold.detail
     return replace(hold, partitions=named, detail=detail + _describe_partitions(spec, lagging))
+
+
+def _observation(clock: ClockTerm) -> Observation | None:
+    """Return the observation of the clock; None if there is none with the clock's upstream clocks.
+
+    After a change of these, the observer of a process that is suspended or stuck can still write.
+    """
+    found = clock.store.observation()
+    if found is None or {(one.clock, one.url) for one in found.upstreams} != {
+        (one.clock, one.url) for one in clock.spec.after
+    }:
+        return None
+    return found
 
 
 def _next_ms(inputs: HoldInputs) -> int:

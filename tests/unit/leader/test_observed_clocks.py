@@ -209,7 +209,7 @@ def test_an_upstream_clock_without_a_hold_is_named_too() -> None:
 
 def test_an_upstream_clock_that_can_not_be_read_is_named_with_the_cause() -> None:
     """Its last tick is not known. With several upstream clocks it is the first to blame."""
-    clock = pipeline()
+    clock = observed_clock(UpstreamSpec("raw"), UpstreamSpec("bills", "https://other"))
     running = UpstreamObservation("raw", "", at(1), "running")
     unknown = UpstreamObservation("bills", "https://other", None, problem="no answer of https://other")
     observe(clock, None, upstreams=(running, unknown))
@@ -236,6 +236,22 @@ def test_a_slow_upstream_clock_is_no_hold_before_hold_after() -> None:
     assert hold(clock) is None
 
 
+def test_the_observation_of_a_process_with_other_upstream_clocks_does_not_count() -> None:
+    """It does not know what the present ones excluded."""
+    clock = pipeline()
+    observe(clock, 1)
+    clock.report(0, NOON.format(1))
+    clock.report(0, NOON.format(3))
+    observe(clock, 3, upstreams=(UpstreamObservation("other", "", at(3), "running"),))
+    pass_time(clock, 5, clock.leader)
+    before = times(clock)
+    observe(clock, 3, RAW_7)
+    pass_time(clock, 5, clock.leader)
+
+    assert before == minutes(1)
+    assert [tick.excluded for tick in clock.ticks()][1:] == [(RAW_7,)] * 2
+
+
 def test_a_partition_that_is_behind_its_upstream_clocks_is_this_clocks_own_hold() -> None:
     """The upstream clock has ticked the next boundary. The partition is named with what it waits for."""
     clock = pipeline(partitions=2)
@@ -246,7 +262,9 @@ def test_a_partition_that_is_behind_its_upstream_clocks_is_this_clocks_own_hold(
     pass_time(clock, 150, clock.leader)
     observe(clock, 2)
     behind = PartitionObservation(5, 9, "not_processed")
-    clock.store.write_observation(Observation(clock.time.now_ms(), upstream_ms=at(2)), {EVENTS_1: behind})
+    found = clock.store.observation()
+    assert found is not None
+    clock.store.write_observation(found, {EVENTS_1: behind})
     pass_time(clock, 1, clock.leader)
 
     assert (held(clock).reason, held(clock).partitions) == (Reason.PARTITION_BEHIND, (EVENTS_1,))
