@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from clocksvc.client.exchange import Request, ServiceResponse
 from clocksvc.client.http import ServiceClient
 from clocksvc.clock.holds import Reason
-from clocksvc.clock.tick import Tick, first_chain_break, partition_from_wire, partition_to_wire
-from clocksvc.clock.time_format import parse_timestamp, to_rfc3339
+from clocksvc.clock.partition import Partition
+from clocksvc.clock.tick import Tick, first_chain_break, partition_to_wire
+from clocksvc.clock.time_format import parse_timestamp, time_from_wire, time_to_wire, to_rfc3339
 from clocksvc.clock.upstream_hold import MAX_DETAIL, MAX_LEVELS, MAX_PARTITIONS
 from clocksvc.errors import ClocksvcError, CursorTooOld, ServiceUnavailable
 from clocksvc.interfaces.observations import UpstreamObservation
@@ -235,7 +236,9 @@ def _read_remote(client: ServiceClient, key: UpstreamKey, after_ms: int | None) 
     ticks, begins = _remote_ticks(client, f"{path}/ticks", after_ms)
     hold = None if state["hold"] is None else _remote_hold(state["hold"], key.url)
     last_ms = _covered_ms(ticks, after_ms, last)
-    return UpstreamReading(ticks, UpstreamObservation(key.clock, key.url, last_ms, str(state["status"]), hold), begins)
+    return UpstreamReading(
+        ticks, UpstreamObservation(key.clock, key.url, last_ms, _text(state["status"]), hold), begins
+    )
 
 
 def _remote_ticks(client: ServiceClient, path: str, after_ms: int | None) -> tuple[tuple[Tick, ...], bool]:
@@ -276,19 +279,37 @@ def _remote_hold(hold: Mapping[str, Any], url: str, levels: int = MAX_LEVELS) ->
     Each upstream clock in it that has no URL has the URL of the service.
 
     Raises:
-        AttributeError, LookupError, TypeError, ValueError: not a hold. The leader relies on its fields.
+        ClocksvcError, AttributeError, LookupError, TypeError, ValueError: not a hold. The leader, metrics and the page
+            rely on its fields.
     """
     upstream = hold.get("upstream") if levels else None
-    partitions = [partition_to_wire(partition_from_wire(one)) for one in hold["partitions"][:MAX_PARTITIONS]]
-    found = {"reason": str(hold["reason"]), "since": hold.get("since"), "partitions": partitions}
-    found |= {"detail": str(hold["detail"])[:MAX_DETAIL], "upstream": None}
+    found: dict[str, Any] = {
+        "reason": _text(hold["reason"]),
+        "since": _time(hold.get("since")),
+        "partitions": [
+            partition_to_wire(Partition(_text(one["topic"]), int(one["partition"])))
+            for one in hold["partitions"][:MAX_PARTITIONS]
+        ],
+        "detail": _text(hold["detail"])[:MAX_DETAIL],
+        "upstream": None,
+    }
     if upstream is not None:
-        below = upstream["hold"]
+        below, status = upstream["hold"], upstream["status"]
         found["upstream"] = {
-            "clock": str(upstream["clock"]),
-            "url": str(upstream["url"] or url),
-            "time": upstream.get("time"),
-            "status": upstream.get("status"),
+            "clock": _text(upstream["clock"]),
+            "url": _text(upstream["url"]) or url,
+            "time": _time(upstream["time"]),
+            "status": None if status is None else _text(status),
             "hold": None if below is None else _remote_hold(below, url, levels - 1),
         }
     return found
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} in place of text")
+    return value
+
+
+def _time(value: Any) -> str | None:
+    return time_to_wire(time_from_wire("time", value))

@@ -243,9 +243,19 @@ def hold_of(reason: str, upstream: object = None) -> dict[str, object]:
     return {"reason": reason, "since": None, "partitions": [], "detail": "because", "upstream": upstream}
 
 
+def waited_for(clock: object, url: str, hold: object, time: object = None) -> dict[str, object]:
+    """The upstream clock of a hold as JSON."""
+    return {"clock": clock, "url": url, "time": time, "status": "holding", "hold": hold}
+
+
+def held_for(upstream: object) -> Reply:
+    """The answer for a clock that waits for an upstream clock."""
+    return Reply(body=state_of(ticks(1)[0], hold_of("upstream_behind", upstream)) | {"ticks": []})
+
+
 def nested(levels: int) -> dict[str, object]:
     """A hold of a chain of upstream clocks."""
-    upstream = {"clock": "c", "url": "", "hold": nested(levels - 1)} if levels else None
+    upstream = waited_for("c", "", nested(levels - 1)) if levels else None
     return hold_of("upstream_behind", upstream)
 
 
@@ -395,8 +405,8 @@ def test_the_hold_of_another_service_has_a_bounded_size() -> None:
 def test_urls_in_the_hold_of_another_service() -> None:
     """An upstream clock without a URL is one of that service: a reader of the hold needs no context."""
     chain = ticks(1)
-    deepest = hold_of("topic_missing", {"clock": "c", "url": "https://third", "hold": None})
-    hold = hold_of("upstream_behind", {"clock": "b", "url": "", "hold": deepest})
+    deepest = hold_of("topic_missing", waited_for("c", "https://third", None))
+    hold = hold_of("upstream_behind", waited_for("b", "", deepest))
     with HttpStub(lambda asked: Reply(body=state_of(chain[0], hold) | {"ticks": []})) as stub:
         key = UpstreamKey("a", stub.url)
         shown = RemoteUpstreams({key: ServiceClient(stub.url)}).read({key: None})[key].state.hold
@@ -416,6 +426,9 @@ def test_urls_in_the_hold_of_another_service() -> None:
         (Reply(status=500), "500"),
         (Reply(body=state_of(ticks(1)[0], {"reason": "paused"}) | {"ticks": []}), "not one of clocksvc"),
         (Reply(body=state_of(ticks(1)[0], hold_of("paused", "raw")) | {"ticks": []}), "not one of clocksvc"),
+        (held_for(waited_for(None, "", None)), "NoneType in place of text"),
+        (held_for(waited_for("c", "", {"reason": "paused"})), "not one of clocksvc"),
+        (held_for(waited_for("c", "", None, time="yesterday")), "yesterday"),
     ],
 )
 def test_what_a_service_can_answer_wrongly(reply: Reply, text: str) -> None:
