@@ -32,8 +32,9 @@ class GroupKinds:
         for group in groups:
             checked_at, why = self._known.get(group, (-CHECKED_EVERY_S, ""))
             if now - checked_at >= CHECKED_EVERY_S and left > 0:
-                left -= 1
-                why = self._known[group][1] if self._check(admin, group, now) else ""
+                # Without an answer, each of the others would wait as long.
+                left = left - 1 if self._check(admin, group, now) else 0
+                why = self._known.get(group, (now, ""))[1]
             if why:
                 yield group, why
 
