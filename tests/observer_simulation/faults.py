@@ -224,6 +224,12 @@ def exclude(world: World) -> None:
                 member.paused_until_ms = world.timeline.now_ms + duration_ms + 5_000
 
 
+def change_out_of_orderness(world: World) -> None:
+    """The out-of-orderness of the first clock becomes longer, and shorter later."""
+    world.leaders[0].change_out_of_orderness(10_000)
+    world.timeline.after(world.timeline.rng.randint(1_000, 20_000), lambda: world.leaders[0].change_out_of_orderness(0))
+
+
 def unreadable_upstream(world: World) -> None:
     """An upstream clock can't be read."""
     leader = world.timeline.rng.choice(world.leaders)
@@ -254,5 +260,6 @@ WEIGHTS: dict[Callable[[World], None], int] = {
     recreate_topic: 4,
     add_partition: 1,
     exclude: 4,
+    change_out_of_orderness: 2,
     unreadable_upstream: 2,
 }

@@ -1,6 +1,7 @@
 """The store, and for each clock a leader that keeps the order of the real one: minimum, observation, metadata, tick."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.roster import Roster, TopicMetadata, merge_metadata
@@ -61,6 +62,12 @@ class Leader:
     def stored(self) -> StoredClock:
         """The clock's part of the store."""
         return self._access.content.clock(self.spec.name)
+
+    def change_out_of_orderness(self, more_ms: int) -> None:
+        """Wait for more disorder than producers make; with 0, for what they make. Clocks after others never wait."""
+        self.out_of_orderness_ms = 0 if self.spec.after else self._cluster.plan.out_of_orderness_ms + more_ms
+        if self.stored.parameters is not None:
+            self.stored.parameters = replace(self.stored.parameters, out_of_orderness_ms=self.out_of_orderness_ms)
 
     def _again(self) -> None:
         timeline = self._cluster.timeline
