@@ -1,8 +1,8 @@
 """`make bench`: ratios from interleaved pairs in one run, with spread. Starts its own Kafka and Valkey.
 
 `python -m tests.bench reporter latency leader backlog shared loop scrape` runs a part of it; `subscribers`, `takeover`,
-`jobs`, `sizing`, `fleet`, `restore`, `table`, `consumer`, `consumer-size`, `schedules`, `drift` and `drift-outages`,
-which take minutes, run only when they are named.
+`jobs`, `sizing`, `fleet`, `observed`, `restore`, `table`, `consumer`, `consumer-size`, `schedules`, `drift` and
+`drift-outages`, which take minutes, run only when they are named.
 """
 
 import platform
@@ -23,6 +23,7 @@ from tests.bench import (
     bench_latency,
     bench_leader,
     bench_loop,
+    bench_observed,
     bench_reporter,
     bench_restore,
     bench_schedules,
@@ -40,6 +41,7 @@ LONG = (
     "jobs",
     "sizing",
     "fleet",
+    "observed",
     "restore",
     "table",
     "consumer",
@@ -68,6 +70,7 @@ def main(names: list[str]) -> int:
             "jobs": lambda: bench_jobs.run(Path(folder), kafka.bootstrap, valkey.url),
             "sizing": lambda: bench_sizing.run(Path(folder), kafka, valkey.url),
             "fleet": lambda: bench_fleet.run(Path(folder), kafka, valkey),
+            "observed": lambda: bench_observed.run(Path(folder), kafka, valkey),
             "restore": lambda: bench_restore.run(Path(folder), kafka.bootstrap, valkey.url),
             "table": lambda: bench_table.run(kafka.bootstrap),
             "consumer": lambda: bench_consumer.run(kafka.bootstrap),
