@@ -1,6 +1,7 @@
 """What one clock has read of its upstream clocks: how far they are, and which partitions their ticks excluded."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
@@ -63,8 +64,10 @@ class UpstreamTicks:
             reading = readings.get(key)
             if reading is None:
                 continue
-            self._states[key] = reading.state
             self._note_ticks(key, reading, self.cursor(key, last_tick_ms))
+            # Without an answer, the last known tick: a hold must not blame a clock that has ticked far enough.
+            known_ms = self._read_ms.get(key) if reading.state.problem else reading.state.last_tick_ms
+            self._states[key] = replace(reading.state, last_tick_ms=known_ms)
         if last_tick_ms is not None:
             self._excluded = {at: each for at, each in self._excluded.items() if at[1] > last_tick_ms}
 

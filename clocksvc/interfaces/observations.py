@@ -43,7 +43,8 @@ class UpstreamObservation:
     Attributes:
         clock: its name.
         url: the service that runs it; "" for this installation.
-        last_tick_ms: its last committed tick; None before the first one, and if it is not known.
+        last_tick_ms: its last committed tick; None before the first one, and if it is not known. With a `problem`, the
+            last one that was read before.
         status: its status; "" if it is not known.
         hold: its hold as JSON, as `GET /v1/clocks/{clock}` has it, with the hold of its own upstream clock in
             `upstream`; None if it does not hold.

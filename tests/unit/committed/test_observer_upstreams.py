@@ -128,6 +128,7 @@ def test_an_upstream_clock_that_cannot_be_read() -> None:
     scene.run(10)
     assert scene.minute(P0) == 0
     assert scene.observation().upstreams[1].problem == "no answer"
+    assert scene.observation().upstreams[1].last_tick_ms == scene.at(0), "a hold must not blame it for earlier times"
     del scene.upstreams.states[OTHER]
     scene.run(6)
     assert scene.minute(P0) == 1
