@@ -1,6 +1,6 @@
 """What one clock has read of its upstream clocks: how far they are, and which partitions their ticks excluded."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from clocksvc.clock.partition import Partition
@@ -22,7 +22,8 @@ class UpstreamTicks:
         self.keys = tuple(upstream_key(one.clock, one.url, spec.topics) for one in spec.after)
         self._states = {key: UpstreamObservation(key.clock, key.url, None) for key in self.keys}
         self._read_ms: dict[UpstreamKey, int] = {}
-        self._excluded: dict[tuple[UpstreamKey | None, int], frozenset[Partition]] = {}
+        # The last tick with these exclusions. A clock can wait for days, while its upstream clocks tick each second.
+        self._excluded: dict[frozenset[Partition], int] = {}
 
     @property
     def upstream_ms(self) -> int | None:
@@ -39,12 +40,12 @@ class UpstreamTicks:
     @property
     def excluded(self) -> tuple[Partition, ...]:
         """The partitions that ticks of upstream clocks excluded since this clock's last tick."""
-        return tuple(sorted(frozenset().union(*self._excluded.values())))
+        return tuple(sorted(frozenset().union(*self._excluded)))
 
     def restore(self, observation: Observation) -> None:
         """Take over the exclusions of an earlier observer."""
         if observation.excluded and observation.upstream_ms is not None:
-            self._excluded[None, observation.upstream_ms] = frozenset(observation.excluded)
+            self._keep_excluded(observation.excluded, observation.upstream_ms)
 
     def read_again(self) -> None:
         """Read the ticks again from the clock's last tick on. The exclusions that are known are kept."""
@@ -69,11 +70,17 @@ class UpstreamTicks:
             known_ms = self._read_ms.get(key) if reading.state.problem else reading.state.last_tick_ms
             self._states[key] = replace(reading.state, last_tick_ms=known_ms)
         if last_tick_ms is not None:
-            self._excluded = {at: each for at, each in self._excluded.items() if at[1] > last_tick_ms}
+            self._excluded = {each: at_ms for each, at_ms in self._excluded.items() if at_ms > last_tick_ms}
 
     def _note_ticks(self, key: UpstreamKey, reading: UpstreamReading, cursor_ms: int | None) -> None:
         ticks = reading.ticks[-1:] if cursor_ms is None else reading.ticks
-        self._excluded |= {(key, tick.at_ms): frozenset(tick.excluded) for tick in ticks if tick.excluded}
+        for tick in ticks:
+            if tick.excluded:
+                self._keep_excluded(tick.excluded, tick.at_ms)
         last_ms = ticks[-1].at_ms if ticks else reading.state.last_tick_ms
         if last_ms is not None:
             self._read_ms[key] = max(last_ms, self._read_ms.get(key, last_ms))
+
+    def _keep_excluded(self, excluded: Collection[Partition], at_ms: int) -> None:
+        partitions = frozenset(excluded)
+        self._excluded[partitions] = max(at_ms, self._excluded.get(partitions, at_ms))

@@ -234,8 +234,8 @@ def wall_clock_instead_of_upstream() -> Patched:
 @defect("exclusions of upstream ticks before the newest one are forgotten", "excluded")
 def newest_exclusions_only() -> Patched:
     def excluded(self: UpstreamTicks) -> tuple[Partition, ...]:
-        newest = max(self._excluded, key=lambda at: at[1], default=None)
-        return () if newest is None else tuple(sorted(self._excluded[newest]))
+        newest = max(self._excluded, key=lambda each: self._excluded[each], default=frozenset[Partition]())
+        return tuple(sorted(newest))
 
     return patch.object(UpstreamTicks, "excluded", property(excluded))
 

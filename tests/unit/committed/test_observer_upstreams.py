@@ -5,8 +5,9 @@ from dataclasses import replace
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec, Source, UpstreamSpec
 from clocksvc.clock.tick import Tick
+from clocksvc.committed.upstream_ticks import UpstreamTicks
 from clocksvc.interfaces.observations import UpstreamObservation
-from clocksvc.interfaces.upstreams import UpstreamKey
+from clocksvc.interfaces.upstreams import UpstreamKey, UpstreamReading
 from clocksvc.memory.committed_offsets import MemoryTransaction
 from tests.unit.committed.observed import CLOCK, GROUP, MINUTE, ORDERS, P0, P1, Scene
 
@@ -192,6 +193,19 @@ def test_exclusions_of_all_ticks_since_the_last_own_tick() -> None:
     scene.tick(1)
     scene.run(16)
     assert scene.observation().excluded == ()
+
+
+def test_a_long_exclusion_needs_no_more_memory_than_a_short_one() -> None:
+    """A clock that waits for days keeps what its upstream clock has excluded each second."""
+    ticks = UpstreamTicks(AFTER)
+    for minute in range(1, 50):
+        tick = Tick("raw", minute * MINUTE, (minute - 1) * MINUTE, MINUTE, 0, (X,))
+        ticks.note({RAW: UpstreamReading((tick,), UpstreamObservation("raw", "", tick.at_ms))}, 0)
+    assert len(ticks._excluded) == 1
+    assert ticks.excluded == (X,)
+    for last, excluded in ((48, (X,)), (49, ())):
+        ticks.note({}, last * MINUTE)
+        assert ticks.excluded == excluded
 
 
 def test_exclusions_are_read_again_after_a_restart() -> None:
