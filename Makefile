@@ -60,10 +60,10 @@ defects: $(STAMP)  ## how soon the simulations find each deliberate defect: make
 interleavings: $(STAMP)  ## many interleavings of buffered consumers, and how soon each defect is found: make interleavings SEEDS=10000
 	@$(BIN)/python -m tests.consumer_run --seeds $(SEEDS) $(ARGS)
 
-soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed partition leader, a table whose broker is killed, 100 kills of an outbox's relay, schedulers replaced and killed: make soak MINUTES=10
+soak: $(STAMP)  ## Kafka's own traps for longer: delayed requests, a deposed partition leader, a table whose broker is killed, an observer whose brokers are suspended, 100 kills of an outbox's relay, schedulers replaced and killed: make soak MINUTES=10
 	@SOAK_SECONDS=$$((60 * $(MINUTES))) $(BIN)/python -m pytest -s --timeout 0 $(ARGS) \
 		tests/interfaces/test_delayed_requests.py tests/system/outages/test_deposed_partition_leader.py \
-		tests/system/outages/soak_compacted_table.py \
+		tests/system/outages/soak_compacted_table.py tests/system/outages/soak_observed_brokers.py \
 		tests/system/kip848_rebalance.py tests/system/outages/rolling_schedulers.py
 	@$(BIN)/python -m tests.system.scheduler_outages
 	@$(BIN)/python -m tests.system.outages.pipeline --minutes 1

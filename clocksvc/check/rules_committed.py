@@ -12,6 +12,8 @@ from clocksvc.interfaces.committed_offsets import GroupOffsets, PartitionEnds
 SESSION_TIMEOUT_MS = 9_000
 REPLICA_LAG_MS = 30_000
 """Kafka's defaults of broker.session.timeout.ms and replica.lag.time.max.ms, for brokers that do not list them."""
+CONTROLLER_FAILOVER_MS = 3_000
+"""How long it takes until another controller is active: then each broker's session begins again. Measured: 2 s."""
 _SECOND_MS = 1_000
 
 
@@ -118,23 +120,25 @@ def evaluate_drain_delay(spec: ClockSpec, stalls: Stalls, behind_ms: int | None)
         if skew_ms >= delay_ms:
             to_do = f"synchronize the clocks with NTP, or set {name} to {_rounded_up(skew_ms)} or more"
             return [problem(part, f"{text}: ticks of quiet partitions can be early", to_do, spec.name)]
-    stopped, slow = format_duration(stalls.session_ms), format_duration(stalls.lag_ms)
+    stopped_ms = stalls.session_ms + CONTROLLER_FAILOVER_MS
+    stopped, slow = format_duration(stopped_ms), format_duration(stalls.lag_ms)
     if not stalls.replicated:
         if delay_ms >= MIN_SKEW_MS:
             return [ok(part, f"{text}: enough for topics with one replica if all clocks are synchronized", spec.name)]
         to_do = f"set {name} to 1s or more"
         return [warning(part, f"{text}: it must cover the difference between all clocks", to_do, spec.name)]
-    if delay_ms < skew_ms + stalls.session_ms:
+    if delay_ms < skew_ms + stopped_ms:
         text += (
-            f". While a follower is stopped, appended records can be invisible for {stopped} "
-            "(broker.session.timeout.ms), so ticks of quiet partitions can be early then"
+            f". While a follower is stopped that is also the active controller, appended records can be invisible for "
+            f"{stopped} (broker.session.timeout.ms and the controller's failover): ticks of quiet partitions can be "
+            "early then"
         )
-        to_do = f"set {name} to {_rounded_up(skew_ms + stalls.session_ms)} or more"
+        to_do = f"set {name} to {_rounded_up(skew_ms + stopped_ms)} or more"
         return [warning(part, text, to_do, spec.name)]
     if delay_ms < skew_ms + stalls.lag_ms:
         text += (
-            f": enough while a follower is stopped ({stopped}, broker.session.timeout.ms), but not while one is slow "
-            f"({slow}, replica.lag.time.max.ms); {_rounded_up(skew_ms + stalls.lag_ms)} would cover this, too"
+            f": enough while a follower is stopped ({stopped}), but not while one is slow ({slow}, "
+            f"replica.lag.time.max.ms); {_rounded_up(skew_ms + stalls.lag_ms)} would cover this, too"
         )
         return [ok(part, text, spec.name)]
     return [ok(part, f"{text}: enough while a follower is stopped ({stopped}) or slow ({slow})", spec.name)]

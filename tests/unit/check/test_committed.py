@@ -100,11 +100,11 @@ def test_the_interval_of_a_group_that_commits_every_3_s(interval_s: int, poll_s:
         (0, Stalls(False), None, WARNING, "it must cover the difference between all clocks → set clocks.payments."),
         (10, Stalls(False), 12_000, PROBLEM, "12.0 s behind the leader's: ticks of quiet partitions can be early"),
         (10, Stalls(False), -12_000, OK, "one replica"),
-        (10, Stalls(True), 0, OK, "not while one is slow (30s, replica.lag.time.max.ms); 31s would cover this, too"),
-        (35, Stalls(True), 0, OK, "stopped (9s) or slow (30s)"),
-        (5, Stalls(True), 0, WARNING, "invisible for 9s (broker.session.timeout.ms)"),
-        (10, Stalls(True), 4_000, WARNING, "set clocks.payments.drain_delay to 14s or more"),
-        (10, Stalls(True, 18_000), 0, WARNING, "set clocks.payments.drain_delay to 19s or more"),
+        (15, Stalls(True), 0, OK, "not while one is slow (30s, replica.lag.time.max.ms); 31s would cover this, too"),
+        (35, Stalls(True), 0, OK, "stopped (12s) or slow (30s)"),
+        (10, Stalls(True), 0, WARNING, "invisible for 12s (broker.session.timeout.ms and the controller's failover)"),
+        (15, Stalls(True), 4_000, WARNING, "set clocks.payments.drain_delay to 17s or more"),
+        (15, Stalls(True, 18_000), 0, WARNING, "set clocks.payments.drain_delay to 22s or more"),
     ],
 )
 def test_drain_delay(delay_s: int, stalls: Stalls, behind_ms: int | None, level: Level, words: str) -> None:
