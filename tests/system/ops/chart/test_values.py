@@ -68,9 +68,10 @@ def _shown() -> dict[str, Any]:
 
 @pytest.mark.parametrize(("path", "field"), SETTINGS)
 def test_every_setting_is_in_the_values(path: str, field: Any) -> None:
-    """Under `config`, or under `secrets` if it is a secret: a new setting must be added here."""
-    where = "secrets" if _is_secret(field) and path != "kafka" else "config"
-    wanted = "tokens" if path == "api.tokens.token" else path
+    """Under `config`, or under `secrets` if it is a secret: a new setting must be added here. The token of an upstream
+    clock is in a file of a volume."""
+    where = "secrets" if _is_secret(field) and path not in ("kafka", "clocks.after.token") else "config"
+    wanted = {"api.tokens.token": "tokens", "clocks.after.token": "clocks.after.token_file"}.get(path, path)
 
     missed = [] if wanted in set(_paths(_shown()[where])) else [f"{where}.{wanted}"]
     assert missed == []
