@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 PERIOD_S = 5.0
 SLICES = 50
-WITHIN_S = 60.0
+WITHIN_S = 90.0
 
 Clock = tuple[str, str, str, int]
 
@@ -49,8 +49,8 @@ class ObservedLoad:
             offsets = [TopicPartition(topic, one, self._written[topic, one][0] + 1) for one in range(partitions)]
             committed = self._admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, offsets)])
             answers += committed.values()
-        for answer in answers:
-            answer.result(WITHIN_S)
+        if any(answer.exception(WITHIN_S) is not None for answer in answers):
+            return  # a coordinator that is loading its groups; the next commit has the same offsets and more
         for clock, topic, _, partitions in clocks:
             lowest_ms = min(self._written[topic, number][1] for number in range(partitions))
             self._note(clock, lowest_ms - lowest_ms % self._interval_ms)
