@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 from clocksvc.dev.kafka_server import KafkaServer
 from clocksvc.dev.valkey_server import ValkeyServer
@@ -27,12 +28,16 @@ def main() -> int:
     print(f"logs in {folder}, seed {options.seed}", flush=True)
     with KafkaServer() as kafka, ValkeyServer() as valkey, Pipeline(folder, kafka, valkey) as pipeline:
         faults = Faults(pipeline, random.Random(options.seed))
-        _inject(faults, random.Random(options.seed), time.monotonic() + 60 * options.minutes)
+        stuck = ""
+        try:
+            _inject(faults, random.Random(options.seed), time.monotonic() + 60 * options.minutes)
+        except AssertionError as error:
+            stuck = str(error)
         judgement = pipeline.judge(faults.calm)
         ended = pipeline.ended
     _print(judgement, faults, ended)
-    misnamed = [one for one in faults.named if one.settled[-1:] != (one.stage,)]
-    if any(judgement.wrong.values()) or misnamed:
+    print(stuck)
+    if any(judgement.wrong.values()) or not all(one.right for one in faults.named) or stuck:
         return 1
     if not options.keep:
         shutil.rmtree(folder)
@@ -63,17 +68,18 @@ def _inject(faults: Faults, rng: random.Random, until_s: float) -> None:
 
 
 def _print(judgement: Judgement, faults: Faults, ended: int) -> None:
-    first = sum(one.first[-1:] == (one.stage,) for one in faults.named)
-    settled = sum(one.settled[-1:] == (one.stage,) for one in faults.named)
     print(f"{judgement.records:,} records, ticks: {dict(judgement.ticks)}, {ended} members ended by themselves")
     print(f"faults: {dict(sorted(faults.done.items()))}")
-    print(f"{len(faults.named)} holds: the stage was named at once in {first}, after 1.5 s in {settled}")
-    for clock, (median, most, maximum) in judgement.latencies_s.items():
-        print(f"{clock}: a tick comes {median:.2f} s after its boundary (99 %: {most:.2f} s, at most {maximum:.2f} s)")
+    named = sorted(one.seconds for one in faults.named if one.seconds is not None)
+    print(f"{len(faults.named)} holds: the right stage was named in {sum(one.right for one in faults.named)}")
+    if named:
+        print(f"named {median(named):.1f} s after the beginning of the fault, at most {named[-1]:.1f} s")
+    for clock, (middle, most, maximum) in judgement.latencies_s.items():
+        print(f"{clock}: a tick comes {middle:.2f} s after its boundary (99 %: {most:.2f} s, at most {maximum:.2f} s)")
     print(", ".join(f"{error} {len(texts)}" for error, texts in judgement.wrong.items()))
     for text in [text for texts in judgement.wrong.values() for text in texts][:_SHOWN]:
         print(f"  {text}")
-    for one in [one for one in faults.named if one.settled[-1:] != (one.stage,)][:_SHOWN]:
+    for one in [one for one in faults.named if not one.right][:_SHOWN]:
         print(f"  misnamed: {one}")
 
 

@@ -32,7 +32,7 @@ PARTITIONS = (8, 5, 6)
 MEMBERS = ("0", "1")
 REPLICAS = ("a", "b")
 INTERVAL_MS = 1_000
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 _SETTINGS: dict[str, Any] = {
     "source": "committed",
     "interval": "1s",
@@ -169,12 +169,16 @@ class Pipeline:
 
     def until_running(self) -> None:
         """Wait until the last clock is no longer behind."""
+        states = [self.state()]
 
         def running() -> bool:
-            state = self.state()
-            return bool(state) and state["status"] == "running" and not state["hold"]
+            states[0] = self.state()
+            return bool(states[0]) and states[0]["status"] == "running" and not states[0]["hold"]
 
-        eventually(running, within=WITHIN_S, what=f"the last clock to run: {self.state()}")
+        try:
+            eventually(running, within=WITHIN_S, what="the last clock to run")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its state is {states[0]}") from None
 
     def _leader(self) -> str | None:
         state = self.state()

@@ -25,8 +25,9 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from tests.system.installation import wall_ms
 
-_TIMEOUT_S = 10.0
-_STUCK_S = 25.0
+_TIMEOUT_S = 6.0
+_STUCK_S = 15.0
+"""After an outage of the broker, a call of librdkafka's transactions can hang for longer than its timeout."""
 SCHEMA = "CREATE TABLE IF NOT EXISTS rows (origin TEXT PRIMARY KEY, timestamp_ms INTEGER, flushed_ms INTEGER)"
 
 
@@ -88,10 +89,10 @@ def run(member: Member, stop: threading.Event) -> None:
             "log_level": 0,
         }
     )
+    faulthandler.dump_traceback_later(_STUCK_S, exit=True)
     producer = _producer(member)
     consumer.subscribe([member.topic])
     while not stop.is_set():
-        # A call that never returns, such as after an outage of the broker, must not stop the stage for ever.
         faulthandler.dump_traceback_later(_STUCK_S, exit=True)
         messages = [message for message in consumer.consume(500, 0.1) if message.error() is None]
         if messages:
