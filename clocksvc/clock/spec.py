@@ -87,7 +87,7 @@ class ClockSpec:
     With the source `committed`, the clock follows the offsets that the group commits, and reports of consumers don't
     count. `after` are its upstream clocks. `poll_ms` is how often offsets are read, and `drain_delay_ms` is how long
     after a boundary the end of a partition is read: the skew of all clocks, plus the longest time for which an appended
-    record can stay above the high watermark.
+    record can stay above the high watermark. Measured while a follower is stopped that was the active controller: 11 s.
 
     Raises:
         InvalidValue: a value is not valid. The error contains the field's name in the configuration.
@@ -109,7 +109,7 @@ class ClockSpec:
     source: Source = Source.REPORTS
     after: tuple[UpstreamSpec, ...] = ()
     poll_ms: int = 5_000
-    drain_delay_ms: int = 10_000
+    drain_delay_ms: int = 15_000
 
     def __post_init__(self) -> None:
         _check_names(self)

@@ -32,7 +32,7 @@ class ClockSettings(Section):
     source: Source = Source.REPORTS
     after: Annotated[tuple[UpstreamSettings, ...], BeforeValidator(expand_names)] = ()
     poll: Duration = 5_000
-    drain_delay: Duration = 10_000
+    drain_delay: Duration = 15_000
     interval: WholeSeconds = 60_000
     max_out_of_orderness: Duration | None = None
     max_future: Duration = 60_000

@@ -101,7 +101,7 @@
 {{- if and $clock.after (hasKey $clock "max_out_of_orderness") (not (kindIs "invalid" $clock.max_out_of_orderness)) }}{{ fail (printf "%s.max_out_of_orderness: wanted null with after" $at) }}{{ end -}}
 {{- $poll := include "clocksvc.milliseconds" (hasKey $clock "poll" | ternary $clock.poll "5s") | int64 -}}
 {{- if or (lt $poll 1000) (gt $poll 60000) }}{{ fail (printf "%s.poll: wanted 1s to 60s" $at) }}{{ end -}}
-{{- if gt (include "clocksvc.milliseconds" (hasKey $clock "drain_delay" | ternary $clock.drain_delay "10s") | int64) 3600000 }}{{ fail (printf "%s.drain_delay: wanted 0s to 1h" $at) }}{{ end -}}
+{{- if gt (include "clocksvc.milliseconds" (hasKey $clock "drain_delay" | ternary $clock.drain_delay "15s") | int64) 3600000 }}{{ fail (printf "%s.drain_delay: wanted 0s to 1h" $at) }}{{ end -}}
 {{- $interval := include "clocksvc.milliseconds" (hasKey $clock "interval" | ternary $clock.interval "60s") | int64 -}}
 {{- $clocks := .root.Values.config.clocks -}}
 {{- $name := .name -}}

@@ -216,7 +216,7 @@ def test_clocks_that_follow_committed_offsets(workspace: Workspace, capsys: pyte
     committed = about(findings, f"group {workspace.group}", "ok")
     assert "has committed offsets for each of 1 partitions with records" in committed
     assert "nothing for 1 of 1 partitions" in about(findings, f"group {workspace.prefix}-lost", "problem")
-    assert "drain_delay is 10s: enough for topics with one replica" in about(findings, "clock lost", "ok")
+    assert "drain_delay is 15s: enough for topics with one replica" in about(findings, "clock lost", "ok")
     assert "commit after processing" in about(findings, "committed offsets", "ok")
 
 

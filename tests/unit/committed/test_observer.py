@@ -34,7 +34,7 @@ def test_quiet_and_empty_partitions_follow_the_wall_clock() -> None:
     """A drained partition passes a boundary `drain_delay` and one poll later, without a heartbeat."""
     scene = Scene()
     scene.work(P0, -5)
-    scene.run(65)
+    scene.run(70)
     assert (scene.minute(P0), scene.minute(P1)) == (0, 0)
     scene.run(10)
     assert (scene.minute(P0), scene.minute(P1)) == (1, 1)
@@ -48,7 +48,7 @@ def test_quiet_partitions_move_with_each_poll_interval(poll_s: int) -> None:
     for _ in range(5):
         scene.run(60)
         now = (scene.time.now_ms() - scene.start_ms) / MINUTE
-        assert (scene.minute(P1) or 0) >= int(now - (10 + poll_s + 1) / 60)
+        assert (scene.minute(P1) or 0) >= int(now - (15 + poll_s + 1) / 60)
         assert scene.minute(P0) == scene.minute(P1)
 
 
@@ -163,7 +163,7 @@ def test_records_with_disorder() -> None:
     """A partition has passed T with a record of T plus max_out_of_orderness."""
     scene = Scene(out_of_orderness_ms=10_000)
     scene.work(P0, -4)
-    scene.run(75)
+    scene.run(80)
     assert scene.minute(P0) == pytest.approx(10 / 60), "boundary 0, plus the out-of-orderness"
     scene.run(10)
     assert scene.minute(P0) == pytest.approx(1 + 10 / 60)

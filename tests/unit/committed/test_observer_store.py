@@ -120,8 +120,8 @@ def test_another_out_of_orderness_after_a_loss_of_the_store() -> None:
     scene.run(12)
     scene.out_of_orderness_ms = 0
     scene.lead_all()
-    scene.run(33)
-    assert scene.minute(P0) == 1  # 75 s less drain_delay
+    scene.run(38)
+    assert scene.minute(P0) == 1  # 80 s less drain_delay
     scene.run(60)
     assert scene.minute(P0) == 2
 

@@ -59,7 +59,9 @@ def test_every_field_is_documented(path: str, default: Any) -> None:
     elif default == ():
         default = "empty"
     elif kind == "duration":
-        default = {5_000: "5s", 10_000: "10s", 60_000: "60s", 604_800_000: "7d", 2_592_000_000: "30d"}[default]
+        default = {5_000: "5s", 10_000: "10s", 15_000: "15s", 60_000: "60s", 604_800_000: "7d", 2_592_000_000: "30d"}[
+            default
+        ]
     assert written.strip("`") == (str(default).lower() if isinstance(default, bool) else str(default))
 
 
