@@ -12,7 +12,8 @@ class Commits:
     they have read before. Their commits are accepted, and belong to other records than those that are there now. So an
     offset is in doubt after the topic got another id, and after an offset above the end. It counts again
 
-    - once it was seen lower than before: only a member that has started again commits a lower offset; or
+    - once it was seen lower than before the doubt: only a member that has started again commits a lower offset. This is
+      not known if the group had no offset that counted, such as after two changes of the id one after the other; or
     - once it moves `DOUBTED_FOR_S` or more after the doubt.
 
     Attributes:
@@ -29,7 +30,7 @@ class Commits:
         self._last: int | None = None
         self._low = 0
         self._doubted_at: float | None = None
-        self._highest = -1
+        self._highest: int | None = None
 
     @property
     def doubted(self) -> bool:
@@ -41,10 +42,17 @@ class Commits:
         """The committed offset; None if there is none, or if it does not count."""
         return None if self.doubted else self.offset
 
-    def doubt(self, at_s: float) -> None:
-        """Note that the offsets until now may belong to other records."""
+    def doubt(self, at_s: float, *, other_topic: bool) -> None:
+        """Note that the offsets until now may belong to other records.
+
+        Args:
+            other_topic: True if the topic has another id, or may have; False if only records of it were lost.
+        """
+        if not self.doubted:
+            self._highest = self.offset
+        elif other_topic:
+            self._highest = None
         self._doubted_at = at_s
-        self._highest = max(self._highest, -1 if self._last is None else self._last)
 
     def note(self, offset: int | None, low: int, high: int, at_s: float) -> None:
         """Note the committed offset, and offsets of the partition that were read after it."""
@@ -55,13 +63,14 @@ class Commits:
             return
         self._last = offset
         if offset > high:
-            self.doubt(at_s)
+            self.doubt(at_s, other_topic=False)
         elif self._doubted_at is not None:
+            lower = self._highest is not None and offset < self._highest
             overdue = self.moved and at_s - self._doubted_at >= DOUBTED_FOR_S
-            if offset < self._highest or overdue:
-                self._doubted_at, self._highest = None, -1
-            else:
-                self._highest = offset
+            if lower or overdue:
+                self._doubted_at = self._highest = None
+        if self._highest is not None:
+            self._highest = max(self._highest, offset)
 
     def _count_skipped(self, offset: int | None, low: int) -> None:
         if offset is not None and self._last is not None and not self.doubted:

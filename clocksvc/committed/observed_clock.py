@@ -199,7 +199,7 @@ class ObservedClock:
     def _new_progress(self, partition: Partition, at_s: float) -> PartitionProgress:
         commits = Commits()
         if partition in self._doubted:
-            commits.doubt(at_s)
+            commits.doubt(at_s, other_topic=True)
         return self._make_progress(commits)
 
     def _recreate(self, topic: str, partitions: int, at_s: float) -> None:

@@ -3,9 +3,13 @@
 import math
 import zlib
 
-ALIVE_BEFORE_S = 3.0
+EARLY_S = 0.5
+"""A poll may be this much early. Polls are possible about once a second: one just before the time that is due would
+otherwise make the interval a second longer."""
+ALIVE_BEFORE_S = 3.0 + EARLY_S
 """How long before a poll the leaders of its partitions are asked, so that the poll knows that they are alive."""
 RETRY_S = 2.5
+_ROUNDING = 1e-6
 
 
 class PollSchedule:
@@ -25,7 +29,7 @@ class PollSchedule:
 
     def is_due(self, now_s: float) -> bool:
         """Return True if the clock must be polled now."""
-        return self._due_at <= now_s
+        return self._due_at - EARLY_S <= now_s
 
     def wants_leaders(self, now_s: float) -> bool:
         """Return True if the leaders of the clock's partitions must be asked now, before the next poll."""
@@ -46,4 +50,6 @@ class PollSchedule:
             self._retried, self._due_at = True, now_s + RETRY_S
             return
         self._retried = False
-        self._due_at = (math.floor((now_s - self._offset_s) / self._poll_s) + 1) * self._poll_s + self._offset_s
+        polled_s = max(now_s, self._due_at)
+        polls = math.floor((polled_s - self._offset_s) / self._poll_s + _ROUNDING) + 1
+        self._due_at = polls * self._poll_s + self._offset_s

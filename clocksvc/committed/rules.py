@@ -108,7 +108,7 @@ class PartitionProgress:
         Args:
             at_s: monotonic time in seconds.
         """
-        self.commits.doubt(at_s)
+        self.commits.doubt(at_s, other_topic=True)
         return PartitionProgress(self._out_of_orderness_ms, self._max_future_ms, self.commits)
 
     def note_no_answer(self) -> None:
@@ -200,7 +200,7 @@ class PartitionProgress:
     def _note_committed(self, committed: int | None, end: End, at_s: float) -> None:
         if end.alive:
             if self._above_in_epoch == end.epoch:
-                self.commits.doubt(at_s)
+                self.commits.doubt(at_s, other_topic=False)
                 self._doubt = Obstacle.ABOVE_END
             self._above_in_epoch = None
         if committed is not None and committed > end.high:

@@ -331,6 +331,20 @@ def test_a_lower_offset_than_in_the_former_topic_counts_at_once() -> None:
     assert one.progress.wants_record() == 4
 
 
+def test_a_lower_offset_proves_nothing_after_two_changes_one_after_the_other() -> None:
+    """A member may have started in the topic between: its first commits are low, and belong to that topic."""
+    one = Partition()
+    one.high = one.committed = 48
+    one.poll(T0)
+    one.progress, one.committed = one.progress.recreated(one.now_s), None
+    one.high = 48
+    one.poll(T0 + MINUTE)
+    one.progress = one.progress.recreated(one.now_s)
+    for committed in (1, 2, 3, 2):
+        one.committed = committed
+        assert one.poll(T0 + MINUTE) is Obstacle.RECREATED
+
+
 def test_nothing_is_skipped_in_a_recreated_topic() -> None:
     one = Partition()
     one.high = one.committed = 10
