@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from clocksvc.cli.words import obstacle_text, reason_text
+from clocksvc.cli.words import reason_text, waits_for_text
 from clocksvc.clock.holds import Hold
 from clocksvc.clock.partition import name_first
 from clocksvc.clock.spec import upstream_name
@@ -62,7 +62,7 @@ def _waits_for(stage: Stage) -> str:
         return str(stage.waits_for)
     found = [] if stage.hold is None else [_hold_text(stage.hold)]
     most = sorted(stage.waiting.items(), key=lambda item: -item[1])
-    found += [f"{count:,} partition{'' if count == 1 else 's'}: {obstacle_text(one)}" for one, count in most]
+    found += [f"{count:,} partition{'' if count == 1 else 's'}: {waits_for_text(one)}" for one, count in most]
     return "; ".join(found) or "-"
 
 
@@ -79,5 +79,5 @@ def _partition_row(partition: PublicPartition) -> tuple[str, ...]:
         "-" if partition.behind_ms is None else describe_duration(partition.behind_ms),
         "-" if observed is None or observed.committed is None else f"{observed.committed:,}",
         "-" if observed is None or observed.end is None else f"{observed.end:,}",
-        "-" if observed is None or not observed.waits_for else obstacle_text(observed.waits_for),
+        "-" if observed is None or not observed.waits_for else waits_for_text(observed.waits_for),
     )

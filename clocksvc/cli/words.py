@@ -1,5 +1,5 @@
-"""Reasons of holds, outcomes of reports and obstacles of partitions in words, with the code, which documents, metrics
-and logs use.
+"""Reasons of holds, outcomes of reports, and what partitions wait for, in words. The code is shown, too, because
+documents, metrics and logs use it.
 
 The status page has the same words (`api/status/words.js`).
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from clocksvc.clock.holds import Reason
 from clocksvc.clock.partition import Outcome
-from clocksvc.committed.rules import Obstacle
+from clocksvc.committed.rules import WaitsFor
 
 REASONS: Mapping[str, str] = {
     Reason.PARTITION_BEHIND: "Partitions are behind",
@@ -29,17 +29,17 @@ REASONS: Mapping[str, str] = {
     Reason.NO_LEADER: "No replica leads the clock",
     Reason.PAUSED: "An operator paused the clock",
 }
-OBSTACLES: Mapping[str, str] = {
-    Obstacle.NOT_OBSERVED: "not observed yet",
-    Obstacle.NO_ANSWER: "its broker does not answer",
-    Obstacle.RECREATED: "nothing counts yet since the topic was recreated",
-    Obstacle.ABOVE_END: "the committed offset is above the end",
-    Obstacle.NOTHING_COMMITTED: "the group has committed nothing",
-    Obstacle.LEADER_CHANGED: "it has a new leader in Kafka",
-    Obstacle.NOT_PROCESSED: "the group has not processed it",
-    Obstacle.OPEN_TRANSACTION: "a transaction is open",
-    Obstacle.TOO_FAR_AHEAD: "a timestamp is too far ahead",
-    Obstacle.NO_TIMESTAMP: "a record has no timestamp",
+WAITS_FOR: Mapping[str, str] = {
+    WaitsFor.NOT_OBSERVED: "not observed yet",
+    WaitsFor.NO_ANSWER: "its broker does not answer",
+    WaitsFor.RECREATED: "nothing counts yet since the topic was recreated",
+    WaitsFor.ABOVE_END: "the committed offset is above the end",
+    WaitsFor.NOTHING_COMMITTED: "the group has committed nothing",
+    WaitsFor.LEADER_CHANGED: "it has a new leader in Kafka",
+    WaitsFor.NOT_PROCESSED: "the group has not processed it",
+    WaitsFor.OPEN_TRANSACTION: "a transaction is open",
+    WaitsFor.TOO_FAR_AHEAD: "a timestamp is too far ahead",
+    WaitsFor.NO_TIMESTAMP: "a record has no timestamp",
 }
 """What a partition of a clock with source `committed` waits for."""
 OUTCOMES: Mapping[str, str] = {
@@ -61,9 +61,9 @@ def outcome_text(outcome: str) -> str:
     return _with_code(OUTCOMES, outcome)
 
 
-def obstacle_text(obstacle: str) -> str:
+def waits_for_text(waits_for: str) -> str:
     """Return what a partition waits for in words, such as `the group has not processed it (not_processed)`."""
-    return _with_code(OBSTACLES, obstacle)
+    return _with_code(WAITS_FOR, waits_for)
 
 
 def _with_code(words: Mapping[str, str], code: str) -> str:

@@ -170,7 +170,7 @@ class ObservedClock:
         self._topic_ids = {topic: known.id for topic, known in topics.items()}
         if observation is not None:
             self._topic_ids |= observation.topic_ids
-            self._doubted = set(observation.distrusted)
+            self._doubted = set(observation.doubted)
             self.upstreams.restore(observation)
         self._restored = observation is not None or bool(topics)
 
@@ -230,13 +230,13 @@ class ObservedClock:
     def _observation(self, now_ms: int) -> Observation:
         waiting: dict[str, list[Partition]] = {}
         for partition, progress in self._progress.items():
-            if progress.obstacle is not None:
-                waiting.setdefault(progress.obstacle.value, []).append(partition)
+            if progress.waits_for is not None:
+                waiting.setdefault(progress.waits_for.value, []).append(partition)
         each = MAX_NAMED // max(1, len(waiting))
         return Observation(
             at_ms=now_ms,
             topic_ids=dict(self._topic_ids),
-            distrusted=tuple(one for one, progress in self._progress.items() if progress.commits.doubted),
+            doubted=tuple(one for one, progress in self._progress.items() if progress.commits.doubted),
             problem=self._problem,
             waiting=Counter({reason: len(partitions) for reason, partitions in waiting.items()}),
             named={reason: tuple(partitions[:each]) for reason, partitions in waiting.items()},
@@ -251,7 +251,7 @@ class ObservedClock:
             partition: PartitionObservation(
                 committed=progress.commits.counting,
                 end=None if progress.end is None else progress.end.high,
-                waits_for="" if progress.obstacle is None else progress.obstacle.value,
+                waits_for="" if progress.waits_for is None else progress.waits_for.value,
             )
             for partition, progress in self._progress.items()
         }

@@ -11,7 +11,7 @@ from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import ClockSpec
 from clocksvc.committed.leadership import AWAKE_FOR_S, PartitionLeader
 from clocksvc.committed.observed_clock import ObservedClock
-from clocksvc.committed.record_reads import look_ahead, read_last_records
+from clocksvc.committed.record_reads import read_ahead, read_last_records
 from clocksvc.committed.rules import PartitionProgress
 from clocksvc.committed.stats import CountedOffsets, ObserverStats
 from clocksvc.errors import StoreMismatch, Unavailable
@@ -182,7 +182,7 @@ class Observer:
 
     def _read_records(self, ready: Collection[ObservedClock], times_ms: Mapping[str, int], at_s: float) -> None:
         partitions = [item for clock in ready for item in clock.partitions.items()]
-        look_ahead(self._offsets, partitions, at_s)
+        read_ahead(self._offsets, partitions, at_s)
         wanted = [(clock, each) for clock in ready for each in clock.nominations(times_ms[clock.spec.name])]
         nominated: list[tuple[Partition, PartitionProgress, int]] = []
         while wanted:

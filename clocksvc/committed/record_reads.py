@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from clocksvc.clock.partition import Partition
-from clocksvc.committed.rules import Look, PartitionProgress
+from clocksvc.committed.rules import PartitionProgress, ReadAhead
 from clocksvc.interfaces.committed_offsets import CommittedOffsets, ReadRequest
 
 MAX_READS = 1_000
@@ -29,21 +29,21 @@ class _Search:
         return ReadRequest(self.partition, max(self.low, self.below - step), self.end)
 
 
-def look_ahead(
+def read_ahead(
     offsets: CommittedOffsets, partitions: Iterable[tuple[Partition, PartitionProgress]], at_s: float
 ) -> int:
     """Read from the committed offsets of partitions, as far as that can prove something. Return the number of reads."""
-    looks: list[tuple[ReadRequest, PartitionProgress]] = []
+    reads: list[tuple[ReadRequest, PartitionProgress]] = []
     for partition, progress in partitions:
-        start, end = progress.wants_look(at_s), progress.end
-        if start is not None and end is not None and len(looks) < MAX_READS:
-            looks.append((ReadRequest(partition, start, end.high, first_only=True), progress))
-    results = offsets.read({request for request, _ in looks}) if looks else {}
-    for request, progress in looks:
+        start, end = progress.wants_read_ahead(at_s), progress.end
+        if start is not None and end is not None and len(reads) < MAX_READS:
+            reads.append((ReadRequest(partition, start, end.high, first_only=True), progress))
+    results = offsets.read({request for request, _ in reads}) if reads else {}
+    for request, progress in reads:
         result = results.get(request)
         if result is not None:
-            progress.note_look(Look(request.start, result.reached, found=result.first is not None), at_s)
-    return len(looks)
+            progress.note_read_ahead(ReadAhead(request.start, result.reached, found=result.first is not None), at_s)
+    return len(reads)
 
 
 def read_last_records(

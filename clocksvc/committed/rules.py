@@ -21,13 +21,13 @@ from clocksvc.committed.commits import Commits
 from clocksvc.committed.leadership import End
 from clocksvc.interfaces.committed_offsets import FoundRecord
 
-LOOK_AGAIN_S = 60.0
+READ_AGAIN_S = 60.0
 """How long a record that was found above the committed offset is taken to be there. It can be compacted."""
 _MAX_TARGETS = 16
 
 
-class Obstacle(StrEnum):
-    """Why a partition has not passed the next boundary."""
+class WaitsFor(StrEnum):
+    """What a partition waits for: why it has not passed the next boundary."""
 
     NOT_OBSERVED = "not_observed"
     NO_ANSWER = "no_answer"
@@ -42,8 +42,8 @@ class Obstacle(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The result of reading committed records from an offset.
+class ReadAhead:
+    """The result of a read from the committed offset, which finds out whether there is a visible record before the end.
 
     Attributes:
         start: the offset.
@@ -75,7 +75,7 @@ class PartitionProgress:
         end: the newest end of the partition; None if it is not known.
         create_time: True once a record with the timestamp type CreateTime has moved the partition. The caller sets it
             to False after it has reported this.
-        obstacle: why the partition has not passed the newest boundary that it could have passed; None if it has.
+        waits_for: why the partition has not passed the newest boundary that it could have passed; None if it has.
 
     Args:
         out_of_orderness_ms: 0 for a clock after other clocks.
@@ -89,18 +89,18 @@ class PartitionProgress:
         self.end: End | None = None
         self.create_time = False
         self._out_of_orderness_ms, self._max_future_ms = out_of_orderness_ms, max_future_ms
-        self.obstacle: Obstacle | None = Obstacle.NOT_OBSERVED
-        self._doubt = Obstacle.RECREATED
+        self.waits_for: WaitsFor | None = WaitsFor.NOT_OBSERVED
+        self._doubt = WaitsFor.RECREATED
         self._boundary_ms: int | None = None
         self._targets: list[_Target] = []
         self._clear_from = self._clear_to = 0
         self._found_at: int | None = None
-        self._look_again_at = 0.0
+        self._read_again_at = 0.0
         self._open_transaction = False
         self._searched_below: int | None = None
         self._rejected_offset = -1
         self._above_in_epoch: int | None = None
-        self._rejected: Obstacle | None = None
+        self._rejected: WaitsFor | None = None
 
     def recreated(self, at_s: float) -> "PartitionProgress":
         """Return the progress in the partition of a topic that has the same name and another id.
@@ -113,7 +113,7 @@ class PartitionProgress:
 
     def note_no_answer(self) -> None:
         """Note that the partition's leader, or the group's coordinator, did not answer."""
-        self.end, self.obstacle = None, Obstacle.NO_ANSWER
+        self.end, self.waits_for = None, WaitsFor.NO_ANSWER
 
     def observe(self, committed: int | None, end: End, boundary_ms: int | None, at_s: float) -> None:
         """Apply the rules to a committed offset and an end that was read after it.
@@ -134,31 +134,31 @@ class PartitionProgress:
         if boundary_ms is not None and end.counts:
             self._aim(end, boundary_ms)
         self._advance()
-        self.obstacle = self._explain()
+        self.waits_for = self._explain()
 
-    def wants_look(self, at_s: float) -> int | None:
+    def wants_read_ahead(self, at_s: float) -> int | None:
         """Return the offset from which committed records must be read; None if that would prove nothing new.
 
-        While the committed offset moves, a look would only find the next record.
+        While the committed offset moves, such a read would only find the next record.
         """
         position, end = self._position(), self.end
         if position is None or end is None or not self._targets or position >= self._targets[0].end:
             return None
         if self.commits.moved and self._targets[0].end - position > 2:
             return None
-        known = self._found_at is not None and end.low <= self._found_at and at_s < self._look_again_at
+        known = self._found_at is not None and end.low <= self._found_at and at_s < self._read_again_at
         return None if known else max(position, end.low)
 
-    def note_look(self, look: Look, at_s: float) -> None:
-        """Note what a read found that `wants_look` asked for."""
+    def note_read_ahead(self, read: ReadAhead, at_s: float) -> None:
+        """Note what a read found that `wants_read_ahead` asked for."""
         position, end = self._position(), self.end
-        if position is None or end is None or look.start < position or look.start > max(position, end.low):
+        if position is None or end is None or read.start < position or read.start > max(position, end.low):
             return
-        self._clear_to = max(position, look.reached)
-        self._found_at, self._look_again_at = (look.reached if look.found else None), at_s + LOOK_AGAIN_S
-        self._open_transaction = not look.found and look.reached < end.high
+        self._clear_to = max(position, read.reached)
+        self._found_at, self._read_again_at = (read.reached if read.found else None), at_s + READ_AGAIN_S
+        self._open_transaction = not read.found and read.reached < end.high
         self._advance()
-        self.obstacle = self._explain()
+        self.waits_for = self._explain()
 
     def threshold_ms(self, interval_ms: int) -> int:
         """Return the timestamp from which a record moves this partition; for the question which offset has it."""
@@ -192,8 +192,8 @@ class PartitionProgress:
         else:
             self._rejected_offset = max(self._rejected_offset, record.offset)
             ahead = record.timestamp_ms > now_ms
-            self._rejected = Obstacle.TOO_FAR_AHEAD if ahead else Obstacle.NO_TIMESTAMP
-        self.obstacle = self._explain()
+            self._rejected = WaitsFor.TOO_FAR_AHEAD if ahead else WaitsFor.NO_TIMESTAMP
+        self.waits_for = self._explain()
 
     # -- the committed offset ---------------------------------------------------------------------------------------
 
@@ -201,10 +201,10 @@ class PartitionProgress:
         if end.alive:
             if self._above_in_epoch == end.epoch:
                 self.commits.doubt(at_s, other_topic=False)
-                self._doubt = Obstacle.ABOVE_END
+                self._doubt = WaitsFor.ABOVE_END
             self._above_in_epoch = None
         if committed is not None and committed > end.high:
-            self._doubt = Obstacle.ABOVE_END
+            self._doubt = WaitsFor.ABOVE_END
         before = self.commits.offset
         self.commits.note(committed, end.low, end.high, at_s)
         if self.commits.doubted or (before is not None and committed is not None and committed < before):
@@ -254,23 +254,23 @@ class PartitionProgress:
             return True
         return self.raw_ms is not None and self.raw_ms - self._out_of_orderness_ms >= self._boundary_ms
 
-    def _explain(self) -> Obstacle | None:
+    def _explain(self) -> WaitsFor | None:
         end, position = self.end, self._position()
         if end is None:
-            return Obstacle.NOT_OBSERVED
+            return WaitsFor.NOT_OBSERVED
         if self._has_passed():
             return None
         if not end.alive:
-            return Obstacle.NO_ANSWER
+            return WaitsFor.NO_ANSWER
         if not end.settled and (end.low == end.high or (position is not None and position >= end.high)):
-            return Obstacle.LEADER_CHANGED
+            return WaitsFor.LEADER_CHANGED
         if self.commits.doubted:
             return self._doubt
         if position is None:
-            return Obstacle.NOTHING_COMMITTED
+            return WaitsFor.NOTHING_COMMITTED
         if self._open_transaction:
-            return Obstacle.OPEN_TRANSACTION
-        return self._rejected or Obstacle.NOT_PROCESSED
+            return WaitsFor.OPEN_TRANSACTION
+        return self._rejected or WaitsFor.NOT_PROCESSED
 
 
 def drained_boundary(now_ms: int, out_of_orderness_ms: int, drain_delay_ms: int, interval_ms: int) -> int:

@@ -27,7 +27,7 @@ class PartitionObservation:
     Attributes:
         committed: the offset that the group has committed; None if there is none that counts.
         end: the high watermark; None if it is not known.
-        waits_for: why the partition has not passed the next boundary, a value of `committed.rules.Obstacle`; "" if
+        waits_for: why the partition has not passed the next boundary, a value of `committed.rules.WaitsFor`; "" if
             it has.
     """
 
@@ -67,7 +67,7 @@ class Observation:
         at_ms: the observer's wall time.
         topic_ids: by topic, the id to which the observation belongs. After a restart, the observer recognizes by these
             ids that a topic was recreated.
-        distrusted: the partitions whose committed offset may belong to a former topic.
+        doubted: the partitions whose committed offset may belong to a former topic.
         problem: why the group's offsets are not known, such as a missing permission; "" if they are.
         waiting: how many partitions wait for each reason, by `PartitionObservation.waits_for`.
         named: some partitions of each reason, at most 20 in total.
@@ -80,7 +80,7 @@ class Observation:
 
     at_ms: int
     topic_ids: Mapping[str, str] = field(default_factory=dict)
-    distrusted: tuple[Partition, ...] = ()
+    doubted: tuple[Partition, ...] = ()
     problem: str = ""
     waiting: Mapping[str, int] = field(default_factory=dict)
     named: Mapping[str, tuple[Partition, ...]] = field(default_factory=dict)

@@ -50,7 +50,7 @@ def _to_wire(observation: Observation) -> dict[str, Any]:
     return {
         "at_ms": observation.at_ms,
         "topic_ids": dict(observation.topic_ids),
-        "distrusted": _names(observation.distrusted),
+        "doubted": _names(observation.doubted),
         "problem": observation.problem,
         "waiting": dict(observation.waiting),
         "named": {reason: _names(partitions) for reason, partitions in observation.named.items()},
@@ -65,7 +65,7 @@ def _from_wire(wire: Mapping[str, Any]) -> Observation:
     return Observation(
         at_ms=wire["at_ms"],
         topic_ids=wire["topic_ids"],
-        distrusted=_partitions(wire["distrusted"]),
+        doubted=_partitions(wire["doubted"]),
         problem=wire["problem"],
         waiting=wire["waiting"],
         named={reason: _partitions(names) for reason, names in wire["named"].items()},

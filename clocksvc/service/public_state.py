@@ -79,7 +79,7 @@ class ObserverState:
         at_ms: when the poll ended, by the observer's wall clock.
         problem: why the group's offsets are not known; "" if they are.
         waiting: the number of partitions that have not passed the next boundary, for each reason
-            (`committed.rules.Obstacle`).
+            (`committed.rules.WaitsFor`).
         skipped_records: over how many offsets the group's commits have jumped since the observer started.
     """
 

@@ -10,7 +10,7 @@ from clocksvc.committed import observed_clock, observer, rules
 from clocksvc.committed.commits import Commits
 from clocksvc.committed.leadership import End, PartitionLeader
 from clocksvc.committed.observed_clock import ObservedClock
-from clocksvc.committed.rules import Look, PartitionProgress
+from clocksvc.committed.rules import PartitionProgress, ReadAhead
 from clocksvc.committed.upstream_ticks import UpstreamTicks
 from clocksvc.interfaces.committed_offsets import FoundRecord, PartitionEnds
 from clocksvc.interfaces.observations import Observation
@@ -148,22 +148,22 @@ def newest_end_only() -> Patched:
 
 
 @defect("a read from the committed offset passes over an open transaction", *EARLY)
-def look_past_open_transaction() -> Patched:
-    def note(self: PartitionProgress, look: Look, at_s: float) -> None:
+def read_past_open_transaction() -> Patched:
+    def note(self: PartitionProgress, read: ReadAhead, at_s: float) -> None:
         assert self.end is not None
-        real(self, look if look.found else replace(look, reached=self.end.high), at_s)
+        real(self, read if read.found else replace(read, reached=self.end.high), at_s)
 
-    real = PartitionProgress.note_look
-    return patch.object(PartitionProgress, "note_look", note)
+    real = PartitionProgress.note_read_ahead
+    return patch.object(PartitionProgress, "note_read_ahead", note)
 
 
 @defect("a read from the committed offset passes over records", *EARLY)
-def look_past_records() -> Patched:
-    def note(self: PartitionProgress, look: Look, at_s: float) -> None:
-        real(self, replace(look, reached=look.reached + 1), at_s)
+def read_past_records() -> Patched:
+    def note(self: PartitionProgress, read: ReadAhead, at_s: float) -> None:
+        real(self, replace(read, reached=read.reached + 1), at_s)
 
-    real = PartitionProgress.note_look
-    return patch.object(PartitionProgress, "note_look", note)
+    real = PartitionProgress.note_read_ahead
+    return patch.object(PartitionProgress, "note_read_ahead", note)
 
 
 @defect("a partition with records and no committed offset is drained", *EARLY)
@@ -197,7 +197,7 @@ def trusted_after_a_move() -> Patched:
 @defect("an observer that starts does not know which offsets are in doubt", *EARLY)
 def doubts_not_kept() -> Patched:
     def publish(self: ObservedClock, now_ms: int) -> Observation:
-        return replace(real(self, now_ms), distrusted=())
+        return replace(real(self, now_ms), doubted=())
 
     real = ObservedClock._observation
     return patch.object(ObservedClock, "_observation", publish)

@@ -5,7 +5,7 @@ import { secondsSince } from "./ages.js";
 import { duration, nameFirst, partitionName, stageName } from "./format.js";
 import { stageToBlame } from "./headline.js";
 import { heartbeats } from "./heartbeats.js";
-import { obstacleText, outcomeText, reasonText } from "./words.js";
+import { waitsForText, outcomeText, reasonText } from "./words.js";
 
 const SILENT_S = 30; // consumers repeat the reports of all their partitions every 10 s
 
@@ -155,7 +155,7 @@ function observed(clock) {
   if (!lines.length) return ["See the detail above, and the log of the replica that leads the clock."];
   return [...new Set(lines.map((line) => line.waits_for))].map((waitsFor) => {
     const named = namesOf(lines.filter((line) => line.waits_for === waitsFor));
-    return `${named}: ${obstacleText(waitsFor)}. ${OBSERVED[waitsFor]?.(clock) ?? "See the runbook of the newer version."}`;
+    return `${named}: ${waitsForText(waitsFor)}. ${OBSERVED[waitsFor]?.(clock) ?? "See the runbook of the newer version."}`;
   });
 }
 

@@ -5,7 +5,7 @@ import { behindSeconds, secondsSince } from "./ages.js";
 import { byId, updateChildren, make, partitionRow, setPartition, setText, setVisible, setTone } from "./dom.js";
 import { sentence, toneOf, wordOf } from "./headline.js";
 import { asSentence, timeOfDay, count, date, dateTime, partitionName, duration } from "./format.js";
-import { obstacleText, outcomeText, statusText } from "./words.js";
+import { waitsForText, outcomeText, statusText } from "./words.js";
 
 const MAX_NAMED = 12;
 const OBSERVED_SECTION = "Clocks from committed offsets"; // of the runbook
@@ -80,5 +80,5 @@ function noteOf({ refused, waits_for: waitsFor, committed_offset: committed, end
   if (refused) return `Rejected: ${outcomeText(refused)}.`;
   if (!waitsFor) return "";
   const offsets = end === null ? "" : ` Committed ${committed === null ? "nothing" : count(committed)}, end ${count(end)}.`;
-  return `${asSentence(obstacleText(waitsFor))}${offsets}`;
+  return `${asSentence(waitsForText(waitsFor))}${offsets}`;
 }

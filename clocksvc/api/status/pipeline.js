@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { byId, make, setText, setTone, setVisible, updateChildren } from "./dom.js";
 import { asSentence, duration, nameFirst, partitionName, plural, stageName, timeOfDay } from "./format.js";
 import { toneOfStatus, wordOf } from "./headline.js";
-import { obstacleText, reasonText } from "./words.js";
+import { waitsForText, reasonText } from "./words.js";
 
 const ALONE_EVERY_MS = 60_000; // a clock without other stages may get some
 const MAX_NAMED = 2;
@@ -128,5 +128,5 @@ function whyText({ problem, waits_for: waitsFor, hold, waiting }) {
 
 function waitingText(waiting) {
   const found = Object.entries(waiting).sort(([, a], [, b]) => b - a);
-  return found.slice(0, MAX_NAMED).map(([waitsFor, partitions]) => `${plural(partitions, "partition")}: ${obstacleText(waitsFor)}.`).join(" ");
+  return found.slice(0, MAX_NAMED).map(([waitsFor, partitions]) => `${plural(partitions, "partition")}: ${waitsForText(waitsFor)}.`).join(" ");
 }

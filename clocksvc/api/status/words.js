@@ -1,4 +1,4 @@
-// Reasons of holds, outcomes of reports, obstacles of partitions and statuses in words. The code is always shown beside its
+// Reasons of holds, outcomes of reports, what partitions wait for, and statuses in words. The code is always shown beside its
 // words, because documents, metrics and logs use the code.
 
 const REASONS = {
@@ -29,7 +29,7 @@ const OUTCOMES = {
   foreign_topic: "another topic",
 };
 
-const OBSTACLES = {
+const WAITS_FOR = {
   not_observed: "not observed yet",
   no_answer: "its broker does not answer",
   recreated: "nothing counts yet since the topic was recreated",
@@ -60,7 +60,7 @@ export const reasonText = (reason) => withCode(REASONS[reason], reason);
 export const outcomeText = (outcome) => withCode(OUTCOMES[outcome], outcome);
 
 // What a partition of a clock with source `committed` waits for, such as "a transaction is open (open_transaction)".
-export const obstacleText = (obstacle) => withCode(OBSTACLES[obstacle], obstacle);
+export const waitsForText = (waitsFor) => withCode(WAITS_FOR[waitsFor], waitsFor);
 
 export const isStatus = (code) => Object.hasOwn(STATUSES, code);
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from clocksvc.clock.holds import Reason
-from clocksvc.committed.rules import Obstacle
+from clocksvc.committed.rules import WaitsFor
 from clocksvc.metrics.catalogue import CATALOGUE
 from clocksvc.metrics.consumer_catalogue import CONSUMER_CATALOGUE
 from clocksvc.metrics.outbox_metrics import OUTBOX_CATALOGUE
@@ -79,10 +79,10 @@ def test_a_reason_has_one_section(reason: Reason) -> None:
     assert re.search(rf"^\|[^|]*\b{reason}\b", head, re.MULTILINE), "the table at the top has it not"
 
 
-@pytest.mark.parametrize("obstacle", Obstacle)
-def test_what_a_partition_waits_for_has_an_advice(obstacle: Obstacle) -> None:
-    """Each obstacle of a partition is in the section of clocks from committed offsets."""
-    assert SECTIONS["Clocks from committed offsets"].count(f"`{obstacle}`") == 1
+@pytest.mark.parametrize("waits_for", WaitsFor)
+def test_what_a_partition_waits_for_has_an_advice(waits_for: WaitsFor) -> None:
+    """Everything that a partition can wait for is in the section of clocks from committed offsets."""
+    assert SECTIONS["Clocks from committed offsets"].count(f"`{waits_for}`") == 1
 
 
 def test_every_metric_in_it_is_exported() -> None:

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.clock.holds import Reason, Status
 from clocksvc.clock.partition import REJECTIONS
-from clocksvc.committed.rules import Obstacle
+from clocksvc.committed.rules import WaitsFor
 from tests.repository import ROOT
 from tests.unit.api.clock_fixture import ClockFixture
 from tests.unit.api.conftest import ClientOf
@@ -103,9 +103,9 @@ def test_it_weighs_little() -> None:
         ("advice.js", "ADVICE", Reason),
         ("advice.js", "REJECTED", REJECTIONS),
         ("words.js", "REASONS", Reason),
-        ("advice.js", "OBSERVED", Obstacle),
+        ("advice.js", "OBSERVED", WaitsFor),
         ("words.js", "OUTCOMES", REJECTIONS),
-        ("words.js", "OBSTACLES", Obstacle),
+        ("words.js", "WAITS_FOR", WaitsFor),
         ("words.js", "STATUSES", Status),
     ],
 )

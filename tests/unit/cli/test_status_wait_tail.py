@@ -13,11 +13,11 @@ import pytest
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.cli.console import show_table
 from clocksvc.cli.main import main
-from clocksvc.cli.words import OBSTACLES, OUTCOMES, REASONS
+from clocksvc.cli.words import OUTCOMES, REASONS, WAITS_FOR
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import REJECTIONS, Partition
 from clocksvc.clock.spec import HeartbeatSpec
-from clocksvc.committed.rules import Obstacle
+from clocksvc.committed.rules import WaitsFor
 from clocksvc.interfaces.schedulers import SchedulerAnnouncement
 from tests.http_stub import HttpStub, Reply
 from tests.unit.api.clock_fixture import NOON, TOPIC, ClockFixture, after, ticks
@@ -226,14 +226,14 @@ def test_a_topic_can_not_write_to_the_terminal(
 
 
 def test_the_command_line_and_the_page_have_the_same_words() -> None:
-    """For every reason, every outcome of a rejected report, and every obstacle of a partition."""
+    """For every reason, every outcome of a rejected report, and everything that a partition can wait for."""
     script = Path("clocksvc/api/status/words.js").read_text(encoding="utf-8")
-    for name, words in (("REASONS", REASONS), ("OUTCOMES", OUTCOMES), ("OBSTACLES", OBSTACLES)):
+    for name, words in (("REASONS", REASONS), ("OUTCOMES", OUTCOMES), ("WAITS_FOR", WAITS_FOR)):
         block = script[script.index(f"const {name}") :].partition("};")[0]
         assert dict(re.findall(r'(\w+): "([^"]+)",', block)) == {str(code): text for code, text in words.items()}
     assert set(REASONS) == set(Reason)
     assert set(OUTCOMES) == REJECTIONS
-    assert set(OBSTACLES) == set(Obstacle)
+    assert set(WAITS_FOR) == set(WaitsFor)
 
 
 def test_status_as_json(served: RunningService, capsys: pytest.CaptureFixture[str]) -> None:

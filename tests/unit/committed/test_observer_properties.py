@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clocksvc.clock.spec import ClockSpec, Source
-from clocksvc.committed.rules import LOOK_AGAIN_S
+from clocksvc.committed.rules import READ_AGAIN_S
 from clocksvc.memory.committed_offsets import MemoryTransaction
 from tests.unit.committed.observed import CLOCK, GROUP, ORDERS, P0, Scene
 
@@ -188,7 +188,7 @@ def test_a_group_that_has_processed_everything_passes(steps: list[tuple[str, int
     history.stalled_at = None
     history.process(10_000)
     history.scene.kafka.commit(GROUP, P0, history.position)
-    history.scene.run(LOOK_AGAIN_S + 20)
+    history.scene.run(READ_AGAIN_S + 20)
     raw_ms = history.scene.clocks()[P0].raw_ms
     assert raw_ms is not None
     assert history.scene.time.now_ms() - raw_ms < 20_000

@@ -24,7 +24,7 @@ def test_a_commit_of_the_former_topic_proves_nothing() -> None:
         scene.run(10)
         assert scene.minute(P0) is None
         assert scene.waits(P0) == "recreated"
-        assert P0 in scene.observation().distrusted
+        assert P0 in scene.observation().doubted
 
 
 def test_a_member_that_starts_again_counts() -> None:
@@ -40,7 +40,7 @@ def test_a_member_that_starts_again_counts() -> None:
     scene.kafka.commit(GROUP, P0, 10)
     scene.run(10)
     assert scene.minute(P0) == 1
-    assert P0 not in scene.observation().distrusted
+    assert P0 not in scene.observation().doubted
 
 
 @pytest.mark.parametrize("observed_before", [True, False])
@@ -60,7 +60,7 @@ def test_a_topic_that_was_recreated_while_no_observer_ran(observed_before: bool)
     scene.kafka.commit(GROUP, P0, 8)
     scene.run(80)
     assert scene.minute(P0) is None
-    assert P0 in scene.observation().distrusted, "the doubt is kept over restarts"
+    assert P0 in scene.observation().doubted, "the doubt is kept over restarts"
 
 
 def test_the_observation_tells_although_the_roster_has_the_new_id() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from clocksvc.clock.partition import Partition
 from clocksvc.committed.leadership import End
-from clocksvc.committed.record_reads import MAX_READS, look_ahead, read_last_records
+from clocksvc.committed.record_reads import MAX_READS, read_ahead, read_last_records
 from clocksvc.committed.rules import PartitionProgress
 from clocksvc.interfaces.committed_offsets import ReadRequest, ReadResult
 from clocksvc.memory.committed_offsets import MemoryCommittedOffsets, MemoryTransaction
@@ -93,7 +93,7 @@ def test_a_poll_reads_a_bounded_number_of_partitions() -> None:
     for partition in partitions:
         cluster.append(partition, T0, T0)
     found = [(partition, observed(1, 2)) for partition in partitions]
-    assert look_ahead(cluster, found, 5.0) == MAX_READS
-    assert look_ahead(cluster, found, 6.0) == 5
+    assert read_ahead(cluster, found, 5.0) == MAX_READS
+    assert read_ahead(cluster, found, 6.0) == 5
     read_last_records(cluster, [(partition, progress, T0) for partition, progress in found])
     assert sum(progress.raw_ms == T0 for _, progress in found) == MAX_READS

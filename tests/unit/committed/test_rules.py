@@ -4,7 +4,7 @@ import pytest
 
 from clocksvc.committed.commits import DOUBTED_FOR_S
 from clocksvc.committed.leadership import End
-from clocksvc.committed.rules import LOOK_AGAIN_S, Look, Obstacle, PartitionProgress, drained_boundary
+from clocksvc.committed.rules import READ_AGAIN_S, PartitionProgress, ReadAhead, WaitsFor, drained_boundary
 from clocksvc.interfaces.committed_offsets import FoundRecord
 
 MINUTE = 60_000
@@ -21,18 +21,18 @@ class Partition:
         self.low = self.high = self.epoch = 0
         self.committed: int | None = None
 
-    def poll(self, boundary_ms: int | None, *, alive: bool = True, settled: bool = True) -> Obstacle | None:
+    def poll(self, boundary_ms: int | None, *, alive: bool = True, settled: bool = True) -> WaitsFor | None:
         """One poll; the end counts for a boundary."""
         self.now_s += 5
         end = End(self.low, self.high, alive, settled, self.epoch)
         self.progress.observe(self.committed, end, boundary_ms, self.now_s)
-        return self.progress.obstacle
+        return self.progress.waits_for
 
-    def look(self, reached: int, *, found: bool) -> None:
+    def read_ahead(self, reached: int, *, found: bool) -> None:
         """The answer to the read that is wanted."""
-        start = self.progress.wants_look(self.now_s)
+        start = self.progress.wants_read_ahead(self.now_s)
         assert start is not None
-        self.progress.note_look(Look(start, reached, found), self.now_s)
+        self.progress.note_read_ahead(ReadAhead(start, reached, found), self.now_s)
 
     def record(self, offset: int, timestamp_ms: int, now_ms: int = T0) -> None:
         """The last visible record below the committed offset."""
@@ -60,7 +60,7 @@ def test_an_empty_partition_passes_with_any_committed_offset() -> None:
 def test_records_and_no_commit() -> None:
     one = Partition()
     one.high = 9
-    assert one.poll(T0) is Obstacle.NOTHING_COMMITTED
+    assert one.poll(T0) is WaitsFor.NOTHING_COMMITTED
     assert one.progress.raw_ms is None
     assert one.progress.wants_record() is None
 
@@ -69,7 +69,7 @@ def test_the_oldest_end_is_kept_until_it_is_reached() -> None:
     """A partition that is never drained, because records come faster than polls, still passes."""
     one = Partition()
     one.high, one.committed = 10, 5
-    assert one.poll(T0) is Obstacle.NOT_PROCESSED
+    assert one.poll(T0) is WaitsFor.NOT_PROCESSED
     one.high, one.committed = 20, 12
     one.poll(T0 + MINUTE)
     assert one.progress.raw_ms == T0
@@ -108,20 +108,20 @@ def test_a_group_that_is_behind_passes_boundary_by_boundary() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alive", "settled", "obstacle"),
-    [(False, True, Obstacle.NO_ANSWER), (True, False, Obstacle.LEADER_CHANGED), (False, False, Obstacle.NO_ANSWER)],
+    ("alive", "settled", "waits_for"),
+    [(False, True, WaitsFor.NO_ANSWER), (True, False, WaitsFor.LEADER_CHANGED), (False, False, WaitsFor.NO_ANSWER)],
 )
 @pytest.mark.parametrize("empty", [True, False])
 @pytest.mark.parametrize("committed", [7, None])
 def test_an_end_counts_only_from_a_leader_that_is_alive_and_the_same(
-    alive: bool, settled: bool, empty: bool, committed: int | None, obstacle: Obstacle
+    alive: bool, settled: bool, empty: bool, committed: int | None, waits_for: WaitsFor
 ) -> None:
     one = Partition()
     one.high, one.committed = 7, committed
     one.low = 7 if empty else 0
     if committed is None and not empty and alive:
-        obstacle = Obstacle.NOTHING_COMMITTED
-    assert one.poll(T0, alive=alive, settled=settled) is obstacle
+        waits_for = WaitsFor.NOTHING_COMMITTED
+    assert one.poll(T0, alive=alive, settled=settled) is waits_for
     assert one.progress.raw_ms is None
     if committed is not None or empty:
         assert one.poll(T0) is None
@@ -141,41 +141,41 @@ def test_without_a_boundary_nothing_passes() -> None:
 def test_only_markers_are_left_behind_the_committed_offset() -> None:
     one = Partition()
     one.high, one.committed = 6, 5
-    assert one.poll(T0) is Obstacle.NOT_PROCESSED
-    one.look(6, found=False)
+    assert one.poll(T0) is WaitsFor.NOT_PROCESSED
+    one.read_ahead(6, found=False)
     assert one.progress.raw_ms == T0
-    assert one.progress.obstacle is None
+    assert one.progress.waits_for is None
     assert one.poll(T0 + MINUTE) is None, "what was read stays read"
 
 
-def test_a_look_ends_at_an_open_transaction() -> None:
+def test_a_read_ahead_ends_at_an_open_transaction() -> None:
     one = Partition()
     one.high, one.committed = 8, 5
     one.poll(T0)
     one.poll(T0)
-    one.look(6, found=False)
-    assert (one.progress.raw_ms, one.progress.obstacle) == (None, Obstacle.OPEN_TRANSACTION)
+    one.read_ahead(6, found=False)
+    assert (one.progress.raw_ms, one.progress.waits_for) == (None, WaitsFor.OPEN_TRANSACTION)
     one.poll(T0)
-    assert one.progress.wants_look(one.now_s) == 6, "the transaction may have ended"
-    one.look(8, found=False)
+    assert one.progress.wants_read_ahead(one.now_s) == 6, "the transaction may have ended"
+    one.read_ahead(8, found=False)
     assert one.progress.raw_ms == T0
 
 
-def test_a_look_that_found_a_record_is_repeated_only_when_the_record_may_be_gone() -> None:
+def test_a_read_ahead_that_found_a_record_is_repeated_only_when_the_record_may_be_gone() -> None:
     one = Partition()
     one.high, one.committed = 8, 5
     one.poll(T0)
     one.poll(T0)
-    one.look(6, found=True)
+    one.read_ahead(6, found=True)
     one.poll(T0)
-    assert one.progress.wants_look(one.now_s) is None
-    assert one.progress.wants_look(one.now_s + LOOK_AGAIN_S) == 6
+    assert one.progress.wants_read_ahead(one.now_s) is None
+    assert one.progress.wants_read_ahead(one.now_s + READ_AGAIN_S) == 6
     one.low = 7
     one.poll(T0)
-    assert one.progress.wants_look(one.now_s) == 7
+    assert one.progress.wants_read_ahead(one.now_s) == 7
     one.committed = 7
     one.poll(T0)
-    assert one.progress.wants_look(one.now_s) == 7
+    assert one.progress.wants_read_ahead(one.now_s) == 7
 
 
 def test_a_read_from_a_later_offset_says_nothing_about_an_offset_that_went_back() -> None:
@@ -183,43 +183,43 @@ def test_a_read_from_a_later_offset_says_nothing_about_an_offset_that_went_back(
     one.high, one.committed = 8, 5
     one.poll(T0)
     one.poll(T0)
-    one.look(7, found=True)
+    one.read_ahead(7, found=True)
     one.committed, one.high = 3, 9
     one.poll(T0 + MINUTE)
     one.poll(T0 + MINUTE)
-    assert one.progress.wants_look(one.now_s) == 3
+    assert one.progress.wants_read_ahead(one.now_s) == 3
 
 
 def test_an_answer_for_another_offset_is_ignored() -> None:
     one = Partition()
     one.high, one.committed = 8, 5
     one.poll(T0)
-    one.progress.note_look(Look(7, 8, found=False), one.now_s)
+    one.progress.note_read_ahead(ReadAhead(7, 8, found=False), one.now_s)
     assert one.progress.raw_ms is None
 
 
-def test_no_look_while_the_group_works_on_a_backlog() -> None:
+def test_no_read_ahead_while_the_group_works_on_a_backlog() -> None:
     one = Partition()
     one.high = 1_000
     for committed in (100, 200, 300):
         one.committed = committed
         one.poll(T0)
-        assert one.progress.wants_look(one.now_s) is None
+        assert one.progress.wants_read_ahead(one.now_s) is None
     one.poll(T0)
-    assert one.progress.wants_look(one.now_s) == 300
+    assert one.progress.wants_read_ahead(one.now_s) == 300
 
 
 def test_an_offset_above_the_end_counts_for_nothing() -> None:
     """A running member's commit of 100 was accepted on a recreated topic with 10 records."""
     one = Partition()
     one.high, one.committed = 10, 100
-    assert one.poll(T0) is Obstacle.ABOVE_END
+    assert one.poll(T0) is WaitsFor.ABOVE_END
     one.high = 100
-    assert one.poll(T0 + MINUTE) is Obstacle.ABOVE_END
+    assert one.poll(T0 + MINUTE) is WaitsFor.ABOVE_END
     assert one.progress.wants_record() is None
-    assert one.progress.wants_look(one.now_s) is None
+    assert one.progress.wants_read_ahead(one.now_s) is None
     one.high, one.committed = 120, 110
-    assert one.poll(T0 + 2 * MINUTE) is Obstacle.ABOVE_END, "the member may still work on records that are gone"
+    assert one.poll(T0 + 2 * MINUTE) is WaitsFor.ABOVE_END, "the member may still work on records that are gone"
     one.high = one.committed = 90
     assert one.poll(T0 + 3 * MINUTE) is None, "a member has started again"
 
@@ -230,7 +230,7 @@ def test_an_offset_above_the_end_counts_again_when_it_moves_much_later() -> None
     one.poll(T0)
     one.high, one.committed = 120, 110
     one.now_s += DOUBTED_FOR_S
-    assert one.poll(T0 + 6 * MINUTE) is not Obstacle.ABOVE_END
+    assert one.poll(T0 + 6 * MINUTE) is not WaitsFor.ABOVE_END
     one.committed = 120
     assert one.poll(T0 + 7 * MINUTE) is None
 
@@ -242,7 +242,7 @@ def test_an_offset_in_doubt_that_does_not_move_counts_never() -> None:
     one.high = 100
     for hour in range(1, 100):
         one.now_s += 3_600
-        assert one.poll(T0 + hour * 60 * MINUTE) is Obstacle.ABOVE_END
+        assert one.poll(T0 + hour * 60 * MINUTE) is WaitsFor.ABOVE_END
     assert one.progress.raw_ms is None
 
 
@@ -251,9 +251,9 @@ def test_an_offset_above_the_end_of_a_former_leader() -> None:
     one = Partition()
     one.high, one.committed = 10, 100
     one.epoch = 1
-    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
+    assert one.poll(T0, alive=False) is WaitsFor.NO_ANSWER
     one.epoch, one.high = 2, 100
-    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
+    assert one.poll(T0, alive=False) is WaitsFor.NO_ANSWER
     assert one.poll(T0) is None
 
 
@@ -262,14 +262,14 @@ def test_an_offset_above_the_end_of_a_leader_that_turns_out_to_be_the_present_on
     one = Partition()
     one.high, one.committed = 10, 100
     one.epoch = 1
-    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
+    assert one.poll(T0, alive=False) is WaitsFor.NO_ANSWER
     one.high = 110
-    assert one.poll(T0, alive=False) is Obstacle.NO_ANSWER
-    assert one.poll(T0) is Obstacle.ABOVE_END
+    assert one.poll(T0, alive=False) is WaitsFor.NO_ANSWER
+    assert one.poll(T0) is WaitsFor.ABOVE_END
     assert one.progress.wants_record() is None
     one.committed = 90
-    assert one.poll(T0) is Obstacle.NOT_PROCESSED
-    assert one.poll(T0) is Obstacle.NOT_PROCESSED
+    assert one.poll(T0) is WaitsFor.NOT_PROCESSED
+    assert one.poll(T0) is WaitsFor.NOT_PROCESSED
 
 
 def test_what_was_read_before_records_were_lost_says_nothing() -> None:
@@ -278,13 +278,13 @@ def test_what_was_read_before_records_were_lost_says_nothing() -> None:
     one.high, one.committed = 8, 5
     one.poll(T0)
     one.poll(T0)
-    one.look(8, found=False)
+    one.read_ahead(8, found=False)
     one.high = 6
     one.poll(T0 + MINUTE)
     one.high = 9
     one.poll(T0 + MINUTE)
     one.poll(T0 + MINUTE)
-    assert one.progress.wants_look(one.now_s) == 5
+    assert one.progress.wants_read_ahead(one.now_s) == 5
 
 
 def test_what_was_read_before_a_doubt_says_nothing() -> None:
@@ -292,16 +292,16 @@ def test_what_was_read_before_a_doubt_says_nothing() -> None:
     one.high, one.committed = 8, 5
     one.poll(T0)
     one.poll(T0)
-    one.look(8, found=False)
+    one.read_ahead(8, found=False)
     one.high = 3
     one.poll(T0 + MINUTE, alive=False)
     one.high = 9
-    assert one.poll(T0 + MINUTE) is Obstacle.ABOVE_END
+    assert one.poll(T0 + MINUTE) is WaitsFor.ABOVE_END
     one.committed = 6
     one.now_s += DOUBTED_FOR_S
     one.poll(T0 + MINUTE)
     one.poll(T0 + MINUTE)
-    assert one.progress.wants_look(one.now_s) == 6
+    assert one.progress.wants_read_ahead(one.now_s) == 6
 
 
 def test_a_recreated_topic() -> None:
@@ -313,10 +313,10 @@ def test_a_recreated_topic() -> None:
     one.high = 30
     for committed in (10, 11, 12):
         one.committed = committed
-        assert one.poll(T0 + MINUTE) is Obstacle.RECREATED, "a member still works on the former topic's records"
+        assert one.poll(T0 + MINUTE) is WaitsFor.RECREATED, "a member still works on the former topic's records"
         assert one.progress.wants_record() is None
     one.committed = 4
-    assert one.poll(T0 + 2 * MINUTE) is Obstacle.NOT_PROCESSED
+    assert one.poll(T0 + 2 * MINUTE) is WaitsFor.NOT_PROCESSED
     one.committed = 30
     assert one.poll(T0 + 2 * MINUTE) is None
 
@@ -327,7 +327,7 @@ def test_a_lower_offset_than_in_the_former_topic_counts_at_once() -> None:
     one.poll(T0)
     one.progress = one.progress.recreated(one.now_s)
     one.high, one.committed = 30, 4
-    assert one.poll(T0 + MINUTE) is Obstacle.NOT_PROCESSED
+    assert one.poll(T0 + MINUTE) is WaitsFor.NOT_PROCESSED
     assert one.progress.wants_record() == 4
 
 
@@ -342,7 +342,7 @@ def test_a_lower_offset_proves_nothing_after_two_changes_one_after_the_other() -
     one.progress = one.progress.recreated(one.now_s)
     for committed in (1, 2, 3, 2):
         one.committed = committed
-        assert one.poll(T0 + MINUTE) is Obstacle.RECREATED
+        assert one.poll(T0 + MINUTE) is WaitsFor.RECREATED
 
 
 def test_nothing_is_skipped_in_a_recreated_topic() -> None:
@@ -371,10 +371,10 @@ def test_an_offset_that_goes_back_moves_nothing_back() -> None:
     one.high = one.committed = 10
     one.poll(T0)
     one.committed = 2
-    assert one.poll(T0 + MINUTE) is Obstacle.NOT_PROCESSED
+    assert one.poll(T0 + MINUTE) is WaitsFor.NOT_PROCESSED
     assert one.progress.raw_ms == T0
     one.committed = None
-    assert one.poll(T0 + MINUTE) is Obstacle.NOTHING_COMMITTED
+    assert one.poll(T0 + MINUTE) is WaitsFor.NOTHING_COMMITTED
     assert one.progress.raw_ms == T0
 
 
@@ -436,21 +436,21 @@ def test_a_day_of_minutes_behind_is_passed_with_one_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("timestamp_ms", "obstacle"),
+    ("timestamp_ms", "waits_for"),
     [
-        (T0 + MINUTE + 1, Obstacle.TOO_FAR_AHEAD),
-        (T0 * 1_000, Obstacle.TOO_FAR_AHEAD),
-        (-1, Obstacle.NO_TIMESTAMP),
-        (T0 // 1000, Obstacle.NO_TIMESTAMP),
+        (T0 + MINUTE + 1, WaitsFor.TOO_FAR_AHEAD),
+        (T0 * 1_000, WaitsFor.TOO_FAR_AHEAD),
+        (-1, WaitsFor.NO_TIMESTAMP),
+        (T0 // 1000, WaitsFor.NO_TIMESTAMP),
     ],
 )
-def test_a_record_that_proves_nothing(timestamp_ms: int, obstacle: Obstacle) -> None:
+def test_a_record_that_proves_nothing(timestamp_ms: int, waits_for: WaitsFor) -> None:
     one = Partition()
     one.high, one.committed = 100, 50
     one.poll(T0 - MINUTE)
     one.record(49, timestamp_ms)
-    assert (one.progress.raw_ms, one.progress.obstacle) == (None, obstacle)
-    assert one.poll(T0 - MINUTE) is obstacle, "the obstacle lasts"
+    assert (one.progress.raw_ms, one.progress.waits_for) == (None, waits_for)
+    assert one.poll(T0 - MINUTE) is waits_for, "it waits for the same"
 
 
 def test_a_wrong_timestamp_proves_nothing_when_the_wall_clock_reaches_it() -> None:
@@ -484,7 +484,7 @@ def test_no_answer() -> None:
     one.high = one.committed = 7
     one.poll(T0)
     one.progress.note_no_answer()
-    assert one.progress.obstacle is Obstacle.NO_ANSWER
+    assert one.progress.waits_for is WaitsFor.NO_ANSWER
     assert one.progress.raw_ms == T0
 
 

@@ -12,7 +12,7 @@ from clocksvc.clock.log_record import decode_message
 from clocksvc.clock.partition import Outcome, Partition, PartitionTimestamp
 from clocksvc.clock.spec import Source, UpstreamSpec
 from clocksvc.clock.time_format import parse_timestamp
-from clocksvc.committed.rules import Obstacle
+from clocksvc.committed.rules import WaitsFor
 from clocksvc.interfaces.observations import Observation, PartitionObservation, UpstreamObservation
 from clocksvc.interfaces.progress import Report
 from clocksvc.interfaces.topics import TimestampType
@@ -333,4 +333,4 @@ def test_a_clock_whose_partitions_are_all_excluded_has_its_own_detail() -> None:
 
 def test_each_obstacle_has_a_text() -> None:
     """Also one that is added later."""
-    assert observed._WAITS_FOR.keys() == {str(obstacle) for obstacle in Obstacle}
+    assert observed._WAITS_FOR.keys() == {str(waits_for) for waits_for in WaitsFor}

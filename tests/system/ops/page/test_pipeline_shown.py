@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from clocksvc.clock.holds import Hold, Reason, Status
 from clocksvc.clock.partition import Partition
 from clocksvc.clock.spec import UpstreamSpec
-from clocksvc.committed.rules import Obstacle
+from clocksvc.committed.rules import WaitsFor
 from clocksvc.interfaces.observations import PartitionObservation, UpstreamObservation
 from clocksvc.service.pipeline import Pipeline, Stage, pipeline_to_wire
 from clocksvc.service.public_state import ObserverState
@@ -174,10 +174,10 @@ def test_stages_of_another_installation_lead_to_its_page(browser: Browser) -> No
         seen.check_accessibility()
 
 
-@pytest.mark.parametrize("obstacle", Obstacle)
-def test_a_partition_shows_what_it_waits_for(browser: Browser, obstacle: Obstacle) -> None:
+@pytest.mark.parametrize("waits_for", WaitsFor)
+def test_a_partition_shows_what_it_waits_for(browser: Browser, waits_for: WaitsFor) -> None:
     """In the table of the slowest partitions, with its offsets, and in what to do. Nothing about heartbeats."""
-    line = partition(3, 300, observed=PartitionObservation(10, 1_012, obstacle))
+    line = partition(3, 300, observed=PartitionObservation(10, 1_012, waits_for))
     state = clock_state(
         Status.HOLDING,
         behind_s=300,
@@ -185,10 +185,10 @@ def test_a_partition_shows_what_it_waits_for(browser: Browser, obstacle: Obstacl
         slowest=[line],
         heartbeats_every_s=None,
         source="committed",
-        observer=ObserverState(NOW_MS - 3_000, "", {str(obstacle): 1}, 7),
+        observer=ObserverState(NOW_MS - 3_000, "", {str(waits_for): 1}, 7),
     )
     with drawn(browser, [state]) as seen:
-        expect(seen.page.locator("#Slowest .note")).to_contain_text(f"({obstacle}). Committed 10, end 1,012.")
+        expect(seen.page.locator("#Slowest .note")).to_contain_text(f"({waits_for}). Committed 10, end 1,012.")
         assert f"{TOPIC}:3: " in seen.text("Advice")
         assert "eartbeat" not in seen.text("Clock")
         assert "Committed offsets, read 3 s ago, 7 offsets skipped" in seen.text("Facts")
