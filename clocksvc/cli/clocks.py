@@ -82,16 +82,16 @@ def group_clocks(
     for group, facts in sorted(groups.items()):
         committed = sorted({one.topic for one in facts.committed})
         missing = [topic for topic in committed if topic not in topics]
-        watched = [topic for topic in committed if topic in topics and not topic.startswith(_INTERNAL)]
+        existing = [topic for topic in committed if topic in topics and not topic.startswith(_INTERNAL)]
         if missing:
             note(f"group {group}: without {name_first(missing)}, which Kafka does not list any more")
-        if not watched:
+        if not existing:
             note(f"group {group} is left out: it has committed no offsets for an existing topic")
             continue
         if having := [name for name, other in configured.items() if other == group]:
             note(f"group {group} has a clock in the configuration already: {name_first(having)}")
         name = clock_name(group, {*clocks, *configured})
-        clocks[name] = {"topics": watched, "group": group, "source": "committed"}
+        clocks[name] = {"topics": existing, "group": group, "source": "committed"}
     return clocks
 
 

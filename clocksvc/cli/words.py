@@ -32,7 +32,7 @@ REASONS: Mapping[str, str] = {
 WAITS_FOR: Mapping[str, str] = {
     WaitsFor.NOT_OBSERVED: "not observed yet",
     WaitsFor.NO_ANSWER: "its broker does not answer",
-    WaitsFor.RECREATED: "nothing counts yet since the topic was recreated",
+    WaitsFor.RECREATED: "the topic was recreated, and the group's offsets do not count yet",
     WaitsFor.ABOVE_END: "the committed offset is above the end",
     WaitsFor.NOTHING_COMMITTED: "the group has committed nothing",
     WaitsFor.LEADER_CHANGED: "it has a new leader in Kafka",

@@ -57,7 +57,7 @@ _HEARTBEATS_OFF = (
 )
 
 
-_NOT_OBSERVED = "it is not known for every partition how far the group has processed it"
+_NOT_OBSERVED = "for some or all partitions it is not known how far the group has processed them"
 _ALL_EXCLUDED = (
     "no partition is left that has to report: all are excluded. Include at least one with clocksvc include CLOCK "
     "TOPIC:PARTITION"

@@ -13,8 +13,8 @@ from clocksvc.interfaces.committed_offsets import PartitionEnds
 AWAKE_FOR_S = 2.0
 """A broker that is resumed learns within this time that it was replaced."""
 ANSWERED_WITHIN_S = 7.0
-"""A broker that answered within this time can't have been replaced in the meantime because it was suspended: its
-session lasts 9 s (Kafka's default for broker.session.timeout.ms)."""
+"""The longest gap between two answers after which a broker is still the leader. If it was suspended in between, it was
+not replaced, because its session lasts 9 s (Kafka's default for broker.session.timeout.ms)."""
 SETTLED_S = 10.0
 """How long a partition's leader must be unchanged for clocks after other clocks; for others it is `drain_delay`."""
 MAX_SETTLED_S = 60.0
@@ -55,7 +55,7 @@ class PartitionLeader:
         self._latest: PartitionEnds | None = None
 
     def note(self, ends: PartitionEnds | None, asked_at: float, answered_at: float) -> None:
-        """Note an answer; None if there was none. An answer of a former leader is none."""
+        """Note an answer; None if there was none. An answer with a lower epoch, of a former leader, is ignored."""
         self._latest = None if ends is None or ends.epoch < self._epoch else ends
         if self._latest is None:
             return

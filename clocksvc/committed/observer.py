@@ -24,8 +24,8 @@ from clocksvc.runtime.repeated_lines import RepeatedLines
 T = TypeVar("T")
 
 SLOW_S = 1.0
-"""If a question about ends took longer, the next one waits: it must be some time after the answer to know of a leader
-that it is alive. A call to a store that failed after a longer time was not answered."""
+"""A request for ends that took longer delays the next poll: that poll must be `AWAKE_FOR_S` after the answer, to know
+that the leaders are alive. A call to a store that failed after a longer time is taken for a timeout."""
 
 logger = logging.getLogger(__name__)
 

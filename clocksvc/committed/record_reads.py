@@ -32,7 +32,11 @@ class _Search:
 def read_ahead(
     offsets: CommittedOffsets, partitions: Iterable[tuple[Partition, PartitionProgress]], at_s: float
 ) -> int:
-    """Read from the committed offsets of partitions, as far as that can prove something. Return the number of reads."""
+    """Read from the committed offset of each partition for which this can prove something.
+
+    Returns:
+        The number of reads.
+    """
     reads: list[tuple[ReadRequest, PartitionProgress]] = []
     for partition, progress in partitions:
         start, end = progress.wants_read_ahead(at_s), progress.end

@@ -5,8 +5,8 @@ Two rules prove that a group has processed everything before a boundary T:
 - By a record: the last visible record below the committed offset has a timestamp of T plus `max_out_of_orderness` or
   later, and not beyond `max_future`.
 - Drained: the committed offset has reached the end of the partition that was read when no more records before T could
-  be appended. For a clock of its own this is the case when all clocks concerned have passed T plus
-  `max_out_of_orderness` plus `drain_delay`; for a clock after other clocks when these have emitted tick T.
+  be appended. Without upstream clocks, this is the case when the wall clocks of brokers, producers, store and observer
+  have passed T plus `max_out_of_orderness` plus `drain_delay`; with upstream clocks, when these have emitted tick T.
 
 One poll asks for the committed offset first, and for the end of the partition after it. So the committed offset is
 older than the end, and an offset above it belongs to other records.
@@ -277,8 +277,8 @@ def drained_boundary(now_ms: int, out_of_orderness_ms: int, drain_delay_ms: int,
     """Return the last boundary before which no record can be appended any more, for a clock without upstream clocks.
 
     Args:
-        now_ms: the earliest of all clocks concerned, before the end is asked for.
-        drain_delay_ms: the skew of all clocks, plus the longest time for which an appended record can stay above the
-            high watermark.
+        now_ms: the earliest wall time of the computers concerned, before the end is asked for.
+        drain_delay_ms: the skew of these wall clocks, plus the longest time for which an appended record can stay above
+            the high watermark.
     """
     return boundary.floor(now_ms - out_of_orderness_ms - drain_delay_ms, interval_ms)

@@ -17,7 +17,7 @@ from clocksvc.leader.term import ClockTerm
 
 _MAX_QUOTED = 500
 _NOTHING_OBSERVED = (
-    "no committed offsets were read yet: the observer in the leader's process begins with its next poll. If this "
+    "no committed offsets were read yet: the observer of the leader's replica begins with its next poll. If this "
     "lasts, the log of this process has the cause"
 )
 _WAITS_FOR: Mapping[str, str] = {
@@ -73,7 +73,7 @@ def name_observed(clock: ClockTerm, inputs: HoldInputs, hold: Hold, lagging: Seq
     age_ms = inputs.leader_now_ms - observation.at_ms
     if age_ms > silent_after_ms(spec.poll_ms):
         silent = (
-            f"committed offsets were last read {describe_duration(age_ms)} ago: the observer in the leader's process "
+            f"committed offsets were last read {describe_duration(age_ms)} ago: the observer of the leader's replica "
             "has stopped, or waits for Kafka, and the log of this process has the cause"
         )
         return Hold(reason, named, f"{hold.detail}; {silent}")

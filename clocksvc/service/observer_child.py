@@ -90,9 +90,8 @@ def main(descriptor: int) -> NoReturn:
         logging.getLogger().addHandler(sender)
         logging.getLogger().setLevel(start.log_level)
         logging.captureWarnings(True)
-        logging.getLogger("clocksvc.feed").setLevel(
-            logging.ERROR
-        )  # the parent follows the same ticks, and logs the same
+        # The parent follows the same ticks, and logs the same lines about them.
+        logging.getLogger("clocksvc.feed").setLevel(logging.ERROR)
         threading.Thread(target=_observe, args=(start, sender, assignment), name="observer", daemon=True).start()
         while True:
             assignment.set(connection.recv())

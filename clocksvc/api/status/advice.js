@@ -165,7 +165,7 @@ function waitsFor({ clock, hold }) {
   const name = stageName(stage);
   const where = stage.url ? `It belongs to the service at ${stage.url}: see its page.` : "Select it in the pipeline below to see what to do.";
   const why = stage.hold ? `holds: ${reasonText(stage.hold.reason)}` : "has not emitted the next boundary";
-  return [`The stage ${name} ${why}. ${where}`, `${clock} itself has nothing to process. Its ticks follow by themselves.`];
+  return [`The stage ${name} ${why}. ${where}`, `Nothing is to do for ${clock} itself: its ticks follow by themselves.`];
 }
 
 const isReported = (clock, { reported_at: last }) => last !== null && secondsSince(clock, last) <= SILENT_S;

@@ -32,7 +32,7 @@ const OUTCOMES = {
 const WAITS_FOR = {
   not_observed: "not observed yet",
   no_answer: "its broker does not answer",
-  recreated: "nothing counts yet since the topic was recreated",
+  recreated: "the topic was recreated, and the group's offsets do not count yet",
   above_end: "the committed offset is above the end",
   nothing_committed: "the group has committed nothing",
   leader_changed: "it has a new leader in Kafka",

@@ -85,7 +85,7 @@ CASES = [
         rules.partition_unreported,
         "offsets of a partition are not known: reporters and heartbeats have no part in it",
         hold_inputs(lowest=None, observed=True),
-        "it is not known for every partition how far the group has processed it",
+        "for some or all partitions it is not known how far the group has processed them",
     ),
     Case(
         rules.topic_without_id,
