@@ -44,13 +44,13 @@ class UpstreamReading:
         ticks: the ticks after the requested time, ascending, without a gap. Empty if there is none yet.
         state: what people see of the clock. Its last tick is never later than what `ticks` covers: if more ticks wait
             than one read returns, it is the last of `ticks`.
-        begins: True if ticks after the requested time are no longer kept: `ticks` begins with the oldest kept one, and
+        trimmed: True if ticks after the requested time are no longer kept: `ticks` begins with the oldest kept one, and
             the exclusions of the missing ones are not known.
     """
 
     ticks: tuple[Tick, ...]
     state: UpstreamObservation
-    begins: bool = False
+    trimmed: bool = False
 
 
 class Upstreams(Protocol):

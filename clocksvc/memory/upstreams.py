@@ -36,5 +36,5 @@ class MemoryUpstreams:
         later = [tick for tick in kept if after_ms is not None and tick.at_ms > after_ms]
         found = kept[-1:] if after_ms is None else later[: self.limit]
         last = found[-1] if found else (kept[-1] if kept else None)
-        begins = bool(after_ms is not None and kept and (kept[0].previous_ms or 0) > after_ms)
-        return UpstreamReading(tuple(found), replace(state, last_tick_ms=None if last is None else last.at_ms), begins)
+        trimmed = bool(after_ms is not None and kept and (kept[0].previous_ms or 0) > after_ms)
+        return UpstreamReading(tuple(found), replace(state, last_tick_ms=None if last is None else last.at_ms), trimmed)

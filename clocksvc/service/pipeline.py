@@ -34,7 +34,7 @@ class Stage:
         status: its status; "" if unknown.
         hold: its hold as JSON, without the hold of the stage for which it waits.
         waits_for: the stage before it whose tick it needs for its next boundary; None if it needs none.
-        to_blame: True if it is late, or its state is not known, and another stage or the clock waits for it only.
+        to_blame: True if it is late, or its state is not known, and it waits for no other stage.
         waiting: the number of its partitions that have not passed the next boundary, for each reason.
         problem: why its state is not known; "" if it is.
     """
@@ -226,8 +226,11 @@ def _waits_for(
 
 
 def _blamed(clock: str, stages: Sequence[Stage]) -> set[UpstreamSpec]:
-    """Return the stages at the ends of the chains of waiting, if they are late. Chains begin at the clock, and at the
-    last stages."""
+    """Return the stages to blame.
+
+    From the clock, and from each last stage, follow `waits_for` to the stage that waits for no other one. It is to
+    blame if it is late or can't be read.
+    """
     by_name = {one.name: one for one in stages}
     before = {name for one in stages for name in one.after}
     found = set()

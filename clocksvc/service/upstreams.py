@@ -60,7 +60,7 @@ class LocalUpstreams:
     def _reading(self, key: UpstreamKey, after_ms: int | None, state: PublicState) -> UpstreamReading:
         hold, status = state_to_wire(state)["hold"], str(state.status)
         try:
-            ticks, begins = _shown_ticks(self._views[key.clock].feed, after_ms)
+            ticks, trimmed = _shown_ticks(self._views[key.clock].feed, after_ms)
         except ClocksvcError as error:
             return UpstreamReading((), UpstreamObservation(key.clock, "", None, status, hold, str(error)))
         last_ms = _covered_ms(ticks, after_ms, self._views[key.clock].feed.last)
@@ -70,7 +70,7 @@ class LocalUpstreams:
                 hold = hold or _scheduler_hold(state)
                 ticks = tuple(tick for tick in ticks if sent_ms is not None and tick.at_ms <= sent_ms)
                 last_ms = sent_ms
-        return UpstreamReading(ticks, UpstreamObservation(key.clock, "", last_ms, status, hold), begins)
+        return UpstreamReading(ticks, UpstreamObservation(key.clock, "", last_ms, status, hold), trimmed)
 
 
 class RemoteUpstreams:
@@ -233,32 +233,32 @@ def _read_remote(client: ServiceClient, key: UpstreamKey, after_ms: int | None) 
     path = f"/v1/clocks/{key.clock}"
     state = client.get(path, timeout_s=TIMEOUT_S).body
     last = None if state["last_tick"] is None else Tick.from_wire(state["last_tick"])
-    ticks, begins = _remote_ticks(client, f"{path}/ticks", after_ms)
+    ticks, trimmed = _remote_ticks(client, f"{path}/ticks", after_ms)
     hold = None if state["hold"] is None else _remote_hold(state["hold"], key.url)
     last_ms = _covered_ms(ticks, after_ms, last)
     return UpstreamReading(
-        ticks, UpstreamObservation(key.clock, key.url, last_ms, _text(state["status"]), hold), begins
+        ticks, UpstreamObservation(key.clock, key.url, last_ms, _text(state["status"]), hold), trimmed
     )
 
 
 def _remote_ticks(client: ServiceClient, path: str, after_ms: int | None) -> tuple[tuple[Tick, ...], bool]:
     if after_ms is None:
         return _ticks_in(client.get(path, {"limit": 1}, timeout_s=TIMEOUT_S), None), False
-    ticks, begins, cursor_ms = tuple[Tick, ...](), False, after_ms
+    ticks, trimmed, cursor_ms = tuple[Tick, ...](), False, after_ms
     while len(ticks) < MAX_TICKS:
         params = {"after": cursor_ms // 1000, "limit": PAGE}
         response = client.fetch(Request("GET", path, params, timeout_s=TIMEOUT_S, accept=(_GONE,)))
         if response.status == _GONE:
-            if begins or ticks:
+            if trimmed or ticks:
                 break  # ticks were removed between two responses: the next read finds which ones
-            begins, cursor_ms = True, parse_timestamp("previous", response.body["oldest"]["previous"])
+            trimmed, cursor_ms = True, parse_timestamp("previous", response.body["oldest"]["previous"])
             continue
         page = _ticks_in(response, cursor_ms)
         ticks += page
         if len(page) < PAGE:
             break
         cursor_ms = page[-1].at_ms
-    return ticks, begins
+    return ticks, trimmed
 
 
 def _ticks_in(response: ServiceResponse, cursor_ms: int | None) -> tuple[Tick, ...]:

@@ -67,7 +67,7 @@ def test_ticks_after_a_time_without_a_gap(reading: Reading) -> None:
     with reading(fixture) as read:
         found, newest, nothing = read(chain[1].at_ms), read(None), read(chain[4].at_ms)
 
-    assert (found.ticks, found.begins, found.state.last_tick_ms) == (tuple(chain[2:]), False, chain[4].at_ms)
+    assert (found.ticks, found.trimmed, found.state.last_tick_ms) == (tuple(chain[2:]), False, chain[4].at_ms)
     assert (found.state.problem, found.state.status) == ("", "catching_up")
     assert (newest.ticks, newest.state.last_tick_ms) == ((chain[4],), chain[4].at_ms)
     assert (nothing.ticks, nothing.state.last_tick_ms) == ((), chain[4].at_ms)
@@ -107,7 +107,7 @@ def test_ticks_that_are_no_longer_kept(reading: Reading) -> None:
     with reading(fixture) as read:
         found = read(chain[0].at_ms)
 
-    assert (found.ticks, found.begins, found.state.last_tick_ms) == (tuple(chain[3:]), True, chain[5].at_ms)
+    assert (found.ticks, found.trimmed, found.state.last_tick_ms) == (tuple(chain[3:]), True, chain[5].at_ms)
 
 
 @both
