@@ -33,6 +33,7 @@ MEMBERS = ("0", "1")
 REPLICAS = ("a", "b")
 INTERVAL_MS = 1_000
 WITHIN_S = 120.0
+_STEADY_S = 4.0
 _SETTINGS: dict[str, Any] = {
     "source": "committed",
     "interval": "1s",
@@ -168,12 +169,15 @@ class Pipeline:
         return {}
 
     def until_running(self) -> None:
-        """Wait until the last clock is no longer behind."""
-        states = [self.state()]
+        """Wait until the last clock has run for some seconds: then no stage is behind because of an earlier fault."""
+        states, since_s = [self.state()], time.monotonic()
 
         def running() -> bool:
+            nonlocal since_s
             states[0] = self.state()
-            return bool(states[0]) and states[0]["status"] == "running" and not states[0]["hold"]
+            if not states[0] or states[0]["status"] != "running" or states[0]["hold"]:
+                since_s = time.monotonic()
+            return time.monotonic() - since_s > _STEADY_S
 
         try:
             eventually(running, within=WITHIN_S, what="the last clock to run")
