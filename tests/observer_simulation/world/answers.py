@@ -64,7 +64,8 @@ class Answers:
 
     def ends(self, partitions: Collection[Partition]) -> Mapping[Partition, PartitionEnds]:
         with self.call("ends"):
-            answers = {partition: self._ends(partition) for partition in partitions}
+            # Sorted, because time passes while a suspended leader is asked: a seed must be the same in each process.
+            answers = {partition: self._ends(partition) for partition in sorted(partitions)}
         return {partition: found for partition, found in answers.items() if found is not None}
 
     def _ends(self, partition: Partition) -> PartitionEnds | None:
