@@ -9,7 +9,7 @@ from tests.observer_simulation.faults import WEIGHTS
 from tests.observer_simulation.run import Simulation
 from tests.observer_simulation.sometimes import Path
 
-SEEDS = 60
+SEEDS = 45
 
 
 def test_no_seed_breaks_a_promise() -> None:

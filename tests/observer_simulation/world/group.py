@@ -8,6 +8,8 @@ from tests.observer_simulation.world.cluster import Cluster
 from tests.observer_simulation.world.log import PartitionLog, Record, State, TransactionPart
 
 NEVER_ABORTED = 0.9
+FORMER_TOPIC_MS = 60_000
+"""How long a member works on records of a former topic at most."""
 
 
 class Member:
@@ -33,6 +35,7 @@ class Member:
         self._pause_ms = rng.choice((200, 600, 2_000))
         self._commit_delay_ms = rng.choice((0, 300, 3_000))
         self._position: int | None = None
+        self._former_until_ms = 0
         self._log: PartitionLog | None = None
         self._unacknowledged: list[tuple[PartitionLog, Record]] = []
         self._term = 0
@@ -74,7 +77,8 @@ class Member:
         if log is None or self._cluster.timeline.now_ms < log.available_from_ms:
             return
         if self._log is not None and self._log is not log and self._position is not None:
-            if self._cluster.timeline.chance(0.7):
+            self._former_until_ms = self._former_until_ms or self._cluster.timeline.now_ms + FORMER_TOPIC_MS
+            if self._cluster.timeline.now_ms < self._former_until_ms and self._cluster.timeline.chance(0.7):
                 # It still works on records of the former topic that it has fetched, and commits them.
                 self._position += 1
                 self._cluster.sometimes.took(Path.STALE_COMMIT)
@@ -83,7 +87,7 @@ class Member:
                 self._cluster.commit(self._group, self.partition, self._position)
                 return
             log.pass_over(self._position)
-        self._log = log
+        self._log, self._former_until_ms = log, 0
         self._find_position(log)
         self._process(log)
 

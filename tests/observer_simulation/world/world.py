@@ -144,7 +144,7 @@ class World:
         """The longest time after which all clocks have passed a time, once all faults are over."""
         plan = self.plan
         stage_ms = 2 * plan.interval_ms + 4 * plan.poll_ms + 20_000
-        doubted_ms = 320_000 if self.doubted else 0
+        doubted_ms = 390_000 if self.doubted else 0
         return doubted_ms + plan.out_of_orderness_ms + plan.drain_delay_ms + plan.stages * stage_ms + 20_000
 
     def heal(self) -> None:
