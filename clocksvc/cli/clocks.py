@@ -79,7 +79,8 @@ def group_clocks(
         configured: the group of each clock of the present configuration, by the clock's name.
     """
     clocks: dict[str, dict[str, object]] = {}
-    for group, facts in sorted(groups.items()):
+    # A group whose name is valid for a clock keeps it, although another group's name is changed to the same one.
+    for group, facts in sorted(groups.items(), key=lambda item: (clock_name(item[0], ()) != item[0], item[0])):
         committed = sorted({one.topic for one in facts.committed})
         missing = [topic for topic in committed if topic not in topics]
         existing = [topic for topic in committed if topic in topics and not topic.startswith(_INTERNAL)]

@@ -76,6 +76,17 @@ def test_what_is_left_out_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.mark.core
+def test_a_valid_name_is_kept() -> None:
+    """Although another group comes first in order, whose name is changed to the same one."""
+    groups = {name: facts("orders") for name in ("Payments.Ledger_v2", "payments-ledger-v2")}
+    clocks = group_clocks(groups, {"orders"}, {})
+    assert {name: clock["group"] for name, clock in clocks.items()} == {
+        "payments-ledger-v2": "payments-ledger-v2",
+        "payments-ledger-v2-2": "Payments.Ledger_v2",
+    }
+
+
 @pytest.mark.servers
 def test_the_configuration_can_be_loaded_as_it_is(
     workspace: Workspace, capsys: pytest.CaptureFixture[str], tmp_path: Path
