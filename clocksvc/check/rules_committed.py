@@ -220,7 +220,7 @@ def _above(spec: ClockSpec, part: str, sample: CommitSample) -> list[Finding]:
     if not above:
         return []
     text = f"has committed offsets above the end, as after a topic was deleted and created again: {name_first(above)}"
-    to_do = "reset its offsets there (kafka-consumer-groups.sh --reset-offsets); until then these partitions wait"
+    to_do = "its owner restarts the consumers, so that they commit in the new topic; until then these partitions wait"
     return [warning(part, text, to_do, spec.name)]
 
 

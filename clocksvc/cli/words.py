@@ -35,7 +35,7 @@ WAITS_FOR: Mapping[str, str] = {
     WaitsFor.RECREATED: "the topic was recreated, and the group's offsets do not count yet",
     WaitsFor.ABOVE_END: "the committed offset is above the end",
     WaitsFor.NOTHING_COMMITTED: "the group has committed nothing",
-    WaitsFor.LEADER_CHANGED: "it has a new leader in Kafka",
+    WaitsFor.LEADER_UNCONFIRMED: "its leader in Kafka is not observed for long enough yet",
     WaitsFor.NOT_PROCESSED: "the group has not processed it",
     WaitsFor.OPEN_TRANSACTION: "a transaction is open",
     WaitsFor.TOO_FAR_AHEAD: "a timestamp is too far ahead",

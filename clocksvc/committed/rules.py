@@ -34,7 +34,7 @@ class WaitsFor(StrEnum):
     RECREATED = "recreated"
     ABOVE_END = "above_end"
     NOTHING_COMMITTED = "nothing_committed"
-    LEADER_CHANGED = "leader_changed"
+    LEADER_UNCONFIRMED = "leader_unconfirmed"
     NOT_PROCESSED = "not_processed"
     OPEN_TRANSACTION = "open_transaction"
     TOO_FAR_AHEAD = "too_far_ahead"
@@ -263,7 +263,7 @@ class PartitionProgress:
         if not end.alive:
             return WaitsFor.NO_ANSWER
         if not end.settled and (end.low == end.high or (position is not None and position >= end.high)):
-            return WaitsFor.LEADER_CHANGED
+            return WaitsFor.LEADER_UNCONFIRMED
         if self.commits.doubted:
             return self._doubt
         if position is None:

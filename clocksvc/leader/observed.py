@@ -23,13 +23,14 @@ _NOTHING_OBSERVED = (
 _WAITS_FOR: Mapping[str, str] = {
     "not_observed": "not read yet",
     "no_answer": "no answer of Kafka (check the leaders of the partitions and the coordinator of the group)",
-    "recreated": "the topic was deleted and created again, and the group's offsets don't count yet (reset them, or let "
-    "the group process a record 5 minutes later)",
+    "recreated": "the topic was deleted and created again, and the group's offsets don't count yet (its owner "
+    "restarts the consumers, or the group processes a record 5 minutes later)",
     "above_end": "the committed offset is above the end of the partition, so it belongs to a former topic, or Kafka "
-    "has lost records (reset the group's offsets, or let it process a record 5 minutes later)",
+    "has lost records (the group's owner restarts the consumers, or it processes a record 5 minutes later)",
     "nothing_committed": "the group {group!r} has committed nothing for partitions with records (check that its "
     "consumers run and commit. With auto.offset.reset=latest, a consumer commits nothing before the next record)",
-    "leader_changed": "the leader of the partition has changed a short time ago, so its end does not count yet",
+    "leader_unconfirmed": "its end does not count yet: the observer has started, or the partition's leader in Kafka "
+    "has changed, less than drain_delay ago",
     "not_processed": "the group {group!r} has not committed all records up to the boundary (check its lag)",
     "open_transaction": "a transaction of a producer is open, and consumers can't read further (find it with "
     "kafka-transactions.sh)",

@@ -72,8 +72,8 @@ const OBSERVED = {
   recreated: ({ group }) => `The topic was recreated. Restart the consumers of group ${group}, so that they commit offsets of the new topic.`,
   above_end: ({ group }) => `The committed offset is above the end: it belongs to a former topic, or records were lost. Restart the consumers of group ${group}.`,
   nothing_committed: ({ group }) =>
-    `Start group ${group}. A consumer with auto.offset.reset=latest commits nothing while the partition is quiet: write one record to it, or reset the group's offset to the current end.`,
-  leader_changed: () => "Nothing. The partition passes a later boundary.",
+    `Start group ${group}, or ask its owner. With auto.offset.reset=latest, it commits nothing before the next record of the partition. Do not set its offset to the end: only its owner knows whether the records there still have to be processed.`,
+  leader_unconfirmed: () => "Nothing. The partition passes a later boundary.",
   not_processed: ({ group }) =>
     `Start the consumers of group ${group}, or make them faster. If the committed offset does not move although they run, they do not commit: they must commit after processing.`,
   open_transaction: () => "Wait until the producer's transaction.timeout.ms is over. Then find the transaction with kafka-transactions.sh find-hanging and abort it.",

@@ -35,7 +35,7 @@ const WAITS_FOR = {
   recreated: "the topic was recreated, and the group's offsets do not count yet",
   above_end: "the committed offset is above the end",
   nothing_committed: "the group has committed nothing",
-  leader_changed: "it has a new leader in Kafka",
+  leader_unconfirmed: "its leader in Kafka is not observed for long enough yet",
   not_processed: "the group has not processed it",
   open_transaction: "a transaction is open",
   too_far_ahead: "a timestamp is too far ahead",

@@ -274,7 +274,7 @@ def test_a_new_leader_of_a_partition_makes_drained_boundaries_later() -> None:
     scene.kafka.partition(P0).epoch += 1
     scene.run(8)
     assert (scene.minute(P0), scene.minute(P1)) == (0, 1)
-    assert scene.waits(P0) == "leader_changed"
+    assert scene.waits(P0) == "leader_unconfirmed"
     scene.run(10)
     assert scene.minute(P0) == 1
 

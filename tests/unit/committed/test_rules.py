@@ -109,7 +109,7 @@ def test_a_group_that_is_behind_passes_boundary_by_boundary() -> None:
 
 @pytest.mark.parametrize(
     ("alive", "settled", "waits_for"),
-    [(False, True, WaitsFor.NO_ANSWER), (True, False, WaitsFor.LEADER_CHANGED), (False, False, WaitsFor.NO_ANSWER)],
+    [(False, True, WaitsFor.NO_ANSWER), (True, False, WaitsFor.LEADER_UNCONFIRMED), (False, False, WaitsFor.NO_ANSWER)],
 )
 @pytest.mark.parametrize("empty", [True, False])
 @pytest.mark.parametrize("committed", [7, None])
