@@ -19,16 +19,18 @@ class Commits:
     Attributes:
         offset: the committed offset, whether it counts or not; None if there is none.
         moved: True if it has changed since the poll before.
-        skipped: over how many offsets it has jumped, because records were deleted before the group has read them, or
-            because the offset had expired.
+        skipped: how many offsets the group has not processed and never will: their records were removed before the
+            group has committed them, or it has begun at a later offset after the former one had expired. What was
+            removed before the first poll counts only if the group had a committed offset below it.
     """
 
     def __init__(self) -> None:
         self.offset: int | None = None
         self.moved = False
         self.skipped = 0
-        self._last: int | None = None
-        self._low = 0
+        self._low: int | None = None
+        self._accounted = 0
+        self._expired = False
         self._doubted_at: float | None = None
         self._highest: int | None = None
 
@@ -61,7 +63,6 @@ class Commits:
         self.offset = offset
         if offset is None:
             return
-        self._last = offset
         if offset > high:
             self.doubt(at_s, other_topic=False)
         elif self._doubted_at is not None:
@@ -73,7 +74,18 @@ class Commits:
             self._highest = max(self._highest, offset)
 
     def _count_skipped(self, offset: int | None, low: int) -> None:
-        if offset is not None and self._last is not None and not self.doubted:
-            expired = self.offset is None
-            self.skipped += max(0, (offset if expired else min(self._low, offset)) - self._last)
+        """Count what is neither processed nor counted yet, up to the low watermark of the poll before.
+
+        The present one was read after the offset: the group can have committed those records in between.
+        """
+        begins_again = self._expired and offset is not None
+        self._expired = offset is None and (self._expired or self.offset is not None)
+        if self.doubted:
+            self._accounted = low
+        elif self._low is None:
+            self._accounted = low if offset is None else offset
+        else:
+            removed = offset if begins_again and offset is not None else self._low
+            self.skipped += max(0, removed - self._accounted)
+            self._accounted = max(self._accounted if offset is None else offset, removed)
         self._low = low

@@ -74,8 +74,8 @@ class Observation:
         upstreams: the upstream clocks, in the order of the configuration.
         upstream_ms: the last tick that all upstream clocks have committed; None if one has none, or without any.
         excluded: the partitions that ticks of upstream clocks excluded since this clock's last tick.
-        skipped_records: over how many offsets committed offsets have jumped since the observer started, without that
-            the group could read them (retention), or by a seek.
+        skipped_records: how many offsets the group has skipped since the observer started: their records were removed
+            before it has committed them, or it has begun at a later offset after the former one had expired.
     """
 
     at_ms: int

@@ -405,6 +405,55 @@ def test_skipped_records_are_counted() -> None:
     assert one.progress.commits.skipped == 60, "the offset expired, and the group began at a later one"
 
 
+def test_removed_records_are_counted_once_without_a_commit() -> None:
+    """They count when the low watermark has passed the committed offset, not first at the next commit."""
+    one = Partition()
+    one.high, one.committed = 100, 10
+    one.poll(T0)
+    one.low = 40
+    one.poll(T0)
+    one.poll(T0)
+    assert one.progress.commits.skipped == 30
+    one.poll(T0)
+    one.committed = 60
+    one.poll(T0)
+    assert one.progress.commits.skipped == 30, "they are counted already"
+    one.committed = 5
+    one.poll(T0)
+    one.poll(T0)
+    assert one.progress.commits.skipped == 30, "a reset to an offset that is gone: they were processed before"
+
+
+def test_removed_records_of_a_group_that_has_committed_nothing_are_counted() -> None:
+    """Those that were removed since the first poll."""
+    one = Partition()
+    one.low, one.high, one.committed = 20, 100, None
+    one.poll(T0)
+    one.poll(T0)
+    assert one.progress.commits.skipped == 0
+    one.low = 100
+    one.poll(T0)
+    one.poll(T0)
+    assert one.progress.commits.skipped == 80
+    one.committed = 100
+    one.poll(T0)
+    one.poll(T0)
+    assert one.progress.commits.skipped == 80
+
+
+def test_records_that_are_removed_after_their_commit_are_not_skipped() -> None:
+    """As Kafka Streams does. The low watermark is read after the committed offset, so it can be the newer one."""
+    one = Partition()
+    one.high, one.committed = 100, 10
+    one.poll(T0)
+    one.low = one.committed = 50
+    one.poll(T0)
+    one.low = one.committed = 70
+    one.poll(T0)
+    one.poll(T0)
+    assert one.progress.commits.skipped == 0
+
+
 def test_a_record_proves() -> None:
     one = Partition()
     one.high, one.committed = 100, 50
