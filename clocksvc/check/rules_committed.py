@@ -57,7 +57,9 @@ class CommitSample:
         return sorted(
             partition
             for partition, ends in self.first_ends.items()
-            if partition in before and before[partition] == after.get(partition) and before[partition] < ends.high
+            if partition in before
+            and before[partition] == after.get(partition)
+            and max(before[partition], ends.low) < ends.high
         )
 
 
@@ -200,6 +202,8 @@ def _missing(spec: ClockSpec, part: str, sample: CommitSample) -> list[Finding]:
     offsets = {} if sample.last is None else sample.last.offsets
     filled = sorted(partition for partition, ends in sample.last_ends.items() if ends.low < ends.high)
     without = [partition for partition in filled if partition not in offsets]
+    if not filled:
+        return [ok(part, "no partition has records, so it needs no committed offsets yet", spec.name)]
     if not without:
         return [ok(part, f"has committed offsets for each of {len(filled)} partitions with records", spec.name)]
     text = (

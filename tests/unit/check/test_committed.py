@@ -60,10 +60,15 @@ def sample(
         (sample({A: 10, B: 10}), OK, "had nothing to commit within 6 s"),
         (sample({A: 5, B: 5}, {A: 10, B: 10}, moves={A: 2, B: 3}), OK, "has committed 2 times within 6 s"),
         (sample({A: 5, B: 10}), WARNING, "nothing within 6 s, although records wait in ingest:0"),
+        (sample({A: 5}, ends={A: PartitionEnds(10, 10, 1)}), OK, "had nothing to commit within 6 s"),
         (sample({A: 10}), WARNING, "nothing for 1 of 2 partitions with records, so the clock waits: ingest:1"),
         (sample({}), PROBLEM, "nothing for 2 of 2 partitions with records"),
         (sample({A: 10}, ends={A: FULL, B: PartitionEnds(7, 7, 0)}), OK, "each of 1 partitions with records"),
-        (sample({}, ends={A: PartitionEnds(0, 0, 0)}), OK, "each of 0 partitions with records"),
+        (
+            sample({}, ends={A: PartitionEnds(0, 0, 0)}),
+            OK,
+            "no partition has records, so it needs no committed offsets yet",
+        ),
         (sample({A: 100, B: 10}), WARNING, "above the end, as after a topic was deleted and created again: ingest:0"),
         (CommitSample((A, B)), WARNING, "does not answer"),
         (
