@@ -233,7 +233,8 @@ class ObserverResponse(BaseModel):
         description="The number of partitions that have not passed the next boundary, for each value of `waits_for`."
     )
     skipped_records: int = Field(
-        description="Over how many offsets commits have jumped since the observer started: by retention, or by a seek."
+        description="How many offsets the group has skipped since the observer started: their records were removed "
+        "before it committed them, or it began at a later offset after the former one had expired."
     )
 
 

@@ -66,13 +66,18 @@ def _heartbeat_lines(state: PublicState) -> list[str]:
 
 
 def clock_notes(state: PublicState) -> Iterator[str]:
-    """Yield what the table does not say about a clock: its hold, its catch-up, rejected reports and overrides."""
+    """Yield what the table does not have: hold, catch-up, skipped offsets, rejected reports, schedules, overrides."""
     if _shows_hold(state):
         yield from hold_lines(state)
     elif state.partitions is not None and state.partitions.rejected:
         yield (
             f"{state.clock}: the newest reports of {state.partitions.rejected} partitions were rejected. The logs of "
             "the consumers name the cause."
+        )
+    if state.observer is not None and state.observer.skipped_records:
+        yield (
+            f"{state.clock}: the group has skipped {state.observer.skipped_records:,} offsets: their records were "
+            "removed before it committed them, or its offset had expired. Ticks count them as processed."
         )
     if state.status is Status.CATCHING_UP and state.due_ticks:
         yield f"{state.clock}: catches up, {state.due_ticks:,} ticks are due."
@@ -94,6 +99,8 @@ def _grouped(states: Sequence[PublicState]) -> Iterator[str]:
         one for one in states if not _shows_hold(one) and one.partitions is not None and one.partitions.rejected
     ]
     yield from _line(rejected, "the newest reports of partitions were rejected")
+    skipped = [one for one in states if one.observer is not None and one.observer.skipped_records]
+    yield from _line(skipped, "the groups have skipped offsets")
     unsent = [state for state in states if any(schedules_notes(state))]
     yield from _line(unsent, "the schedules have problems")
     yield from _line([state for state in states if state.pause is not None], "paused")

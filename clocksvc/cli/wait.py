@@ -35,14 +35,15 @@ def run(args: argparse.Namespace) -> int:
     until_ms = parse_timestamp("--until", args.until, round_up=True)
     timeout_s = None if args.timeout is None else duration_ms("--timeout", args.timeout) / 1000
     client = ServiceClient(args.url, service_token())
-    answer = wait_for_boundary(client, args.clock, until_ms, timeout_s, _WaitNotes().print)
+    notes = _WaitNotes()
+    answer = wait_for_boundary(client, args.clock, until_ms, timeout_s, notes.print)
     reached = answer.status != 409
     if args.json:
         print_json(answer.body)
     elif reached:
         show(f"{args.clock}: everything before {to_rfc3339(until_ms)} is processed (tick {answer.body['time']})")
     else:
-        note(f"clocksvc wait: {answer.body['detail']}")
+        notes.print_end(answer)
     return REACHED if reached else NOT_REACHED
 
 
@@ -51,6 +52,7 @@ class _WaitNotes:
 
     def __init__(self) -> None:
         self._printed: object = None
+        self._printed_detail = ""
 
     def print(self, outcome: ServiceResponse | ServiceUnavailable) -> None:
         """Print the outcome of a request that did not end the wait."""
@@ -63,4 +65,10 @@ class _WaitNotes:
             text = f"waiting: {outcome.body['detail']}"
         if reason != self._printed:
             self._printed = reason
+            self._printed_detail = "" if isinstance(outcome, ServiceUnavailable) else outcome.body["detail"]
             note(f"clocksvc wait: {text}")
+
+    def print_end(self, answer: ServiceResponse) -> None:
+        """Print why the time was not reached; a detail that was printed is not repeated."""
+        detail = answer.body["detail"]
+        note(f"clocksvc wait: {'the timeout is over' if detail == self._printed_detail else detail}")

@@ -211,7 +211,8 @@ SKIPPED_RECORDS = Metric(
     "clocksvc_skipped_records_total",
     "counter",
     ("clock",),
-    "Offsets over which commits have jumped, by retention or by a seek. Only with source committed.",
+    "Offsets that were removed before the group has committed them, or that it skipped after its offset expired. Only "
+    "with source committed.",
     Exporter.LEADER,
 )
 GROUP_COMMITTED = Metric(

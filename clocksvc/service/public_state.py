@@ -80,7 +80,7 @@ class ObserverState:
         problem: why the group's offsets are not known; "" if they are.
         waiting: the number of partitions that have not passed the next boundary, for each reason
             (`committed.rules.WaitsFor`).
-        skipped_records: over how many offsets the group's commits have jumped since the observer started.
+        skipped_records: how many offsets the group has skipped since the observer started.
     """
 
     at_ms: int

@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from clocksvc.cli import status
+from clocksvc.cli.clock_notes import all_notes
 from clocksvc.cli.main import main
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import Partition
+from clocksvc.service.public_state import ObserverState
 from tests.unit.api.clock_fixture import GROUP, NOON, TOPIC, ClockFixture, ticks
 from tests.unit.api.running_service import serving
 
@@ -138,3 +141,13 @@ def test_wrong_usage_is_named(many: str, capsys: pytest.CaptureFixture[str]) -> 
     assert "--all, --status and --search are for the list of clocks" in capsys.readouterr().err
     assert main(["status", "--url", many, "--status", "stopped"]) == 1
     assert "wanted one or more of" in capsys.readouterr().err
+
+
+def test_skipped_offsets_are_noted() -> None:
+    """Ticks count them as processed, so people must see them. Also if notes are grouped by cause."""
+    state = ClockFixture().view.state()
+    skipped = replace(state, observer=ObserverState(0, "", {}, 1_500))
+    assert any("has skipped 1,500 offsets" in line for line in all_notes([skipped]))
+    assert not any("skipped" in line for line in all_notes([replace(state, observer=ObserverState(0, "", {}, 0))]))
+    many = [replace(skipped, clock=f"{state.clock}-{number}") for number in range(6)]
+    assert any("6 of these clocks: the groups have skipped offsets" in line for line in all_notes(many))

@@ -13,7 +13,9 @@ import pytest
 from clocksvc.api.tokens import Scope, Token
 from clocksvc.cli.console import show_table
 from clocksvc.cli.main import main
+from clocksvc.cli.wait import _WaitNotes
 from clocksvc.cli.words import OUTCOMES, REASONS, WAITS_FOR
+from clocksvc.client.exchange import ServiceResponse
 from clocksvc.clock.holds import Hold, Reason
 from clocksvc.clock.partition import REJECTIONS, Partition
 from clocksvc.clock.spec import HeartbeatSpec
@@ -323,6 +325,21 @@ def test_wait_for_a_time_that_is_not_reached(
     problem = json.loads(capsys.readouterr().out)
     assert problem["state"]["hold"]["reason"] == "partition_behind"
     assert [holder["partition"] for holder in problem["holders"]] == [1, 0]
+
+
+def test_wait_gives_a_reason_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer at the end of the timeout usually has the same one."""
+    notes = _WaitNotes()
+    state = {"status": "holding", "hold": {"reason": "partition_behind"}}
+    answer = ServiceResponse(409, {"detail": "partition 3 is behind", "state": state})
+    notes.print(answer)
+    notes.print_end(answer)
+    notes.print_end(ServiceResponse(409, {"detail": "partition 4 is behind", "state": state}))
+    assert capsys.readouterr().err.splitlines() == [
+        "clocksvc wait: waiting: partition 3 is behind",
+        "clocksvc wait: the timeout is over",
+        "clocksvc wait: partition 4 is behind",
+    ]
 
 
 def test_wait_until_it_is_reached(
