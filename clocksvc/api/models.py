@@ -236,6 +236,9 @@ class ObserverResponse(BaseModel):
         description="How many offsets the group has skipped since the observer started: their records were removed "
         "before it committed them, or it began at a later offset after the former one had expired."
     )
+    committed_partitions: int | None = Field(
+        description="In how many partitions the group has a committed offset; null if that is not known."
+    )
 
 
 class ClockStateResponse(BaseModel):

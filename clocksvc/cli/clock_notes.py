@@ -66,7 +66,7 @@ def _heartbeat_lines(state: PublicState) -> list[str]:
 
 
 def clock_notes(state: PublicState) -> Iterator[str]:
-    """Yield what the table does not have: hold, catch-up, skipped offsets, rejected reports, schedules, overrides."""
+    """Yield what the table does not have: hold, catch-up, skipped or no offsets, rejected reports, overrides."""
     if _shows_hold(state):
         yield from hold_lines(state)
     elif state.partitions is not None and state.partitions.rejected:
@@ -78,6 +78,11 @@ def clock_notes(state: PublicState) -> Iterator[str]:
         yield (
             f"{state.clock}: the group has skipped {state.observer.skipped_records:,} offsets: their records were "
             "removed before it committed them, or its offset had expired. Ticks count them as processed."
+        )
+    if state.observer is not None and state.observer.committed_partitions == 0:
+        yield (
+            f"{state.clock}: the group {state.group} has no committed offset in any partition. Is its name right? "
+            "Ticks come while the partitions are empty; the first record holds the clock until the group commits."
         )
     if state.status is Status.CATCHING_UP and state.due_ticks:
         yield f"{state.clock}: catches up, {state.due_ticks:,} ticks are due."
@@ -101,6 +106,8 @@ def _grouped(states: Sequence[PublicState]) -> Iterator[str]:
     yield from _line(rejected, "the newest reports of partitions were rejected")
     skipped = [one for one in states if one.observer is not None and one.observer.skipped_records]
     yield from _line(skipped, "the groups have skipped offsets")
+    without = [one for one in states if one.observer is not None and one.observer.committed_partitions == 0]
+    yield from _line(without, "their groups have no committed offset in any partition")
     unsent = [state for state in states if any(schedules_notes(state))]
     yield from _line(unsent, "the schedules have problems")
     yield from _line([state for state in states if state.pause is not None], "paused")

@@ -45,6 +45,7 @@ class ObservedClock:
         self._topic_ids: dict[str, str] = {}
         self._missing: tuple[str, ...] = ()
         self._problem = ""
+        self._committed_partitions: int | None = None
         self._progress: dict[Partition, PartitionProgress] = {}
         self._reported: dict[Partition, int] = {}
         self._repeat_at_s = 0.0
@@ -115,6 +116,9 @@ class ObservedClock:
                 progress.note_no_answer()
             else:
                 progress.observe(offsets.offsets.get(partition), end, boundary_ms, at_s)
+        self._committed_partitions = None
+        if self._progress and offsets is not None and not group_problem:
+            self._committed_partitions = sum(partition in offsets.offsets for partition in self._progress)
         self._problem = self._describe_problem(group_problem, problems)
 
     def wants_retry(self, leaders: Mapping[Partition, PartitionLeader]) -> bool:
@@ -244,6 +248,7 @@ class ObservedClock:
             upstream_ms=self.upstreams.upstream_ms,
             excluded=self.upstreams.excluded,
             skipped_records=sum(progress.commits.skipped for progress in self._progress.values()),
+            committed_partitions=self._committed_partitions,
         )
 
     def _partition_observations(self) -> dict[Partition, PartitionObservation]:

@@ -76,6 +76,7 @@ class Observation:
         excluded: the partitions that ticks of upstream clocks excluded since this clock's last tick.
         skipped_records: how many offsets the group has skipped since the observer started: their records were removed
             before it has committed them, or it has begun at a later offset after the former one had expired.
+        committed_partitions: in how many partitions the group has a committed offset; None if that is not known.
     """
 
     at_ms: int
@@ -88,6 +89,7 @@ class Observation:
     upstream_ms: int | None = None
     excluded: tuple[Partition, ...] = ()
     skipped_records: int = 0
+    committed_partitions: int | None = None
 
 
 class Observations(Protocol):

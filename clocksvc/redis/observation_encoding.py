@@ -58,6 +58,7 @@ def _to_wire(observation: Observation) -> dict[str, Any]:
         "upstream_ms": observation.upstream_ms,
         "excluded": _names(observation.excluded),
         "skipped_records": observation.skipped_records,
+        "committed_partitions": observation.committed_partitions,
     }
 
 
@@ -73,6 +74,7 @@ def _from_wire(wire: Mapping[str, Any]) -> Observation:
         upstream_ms=wire["upstream_ms"],
         excluded=_partitions(wire["excluded"]),
         skipped_records=wire["skipped_records"],
+        committed_partitions=wire["committed_partitions"],
     )
 
 

@@ -311,7 +311,13 @@ class ClockView:
 def _observer(observation: Observation | None) -> ObserverState | None:
     if observation is None:
         return None
-    return ObserverState(observation.at_ms, observation.problem, dict(observation.waiting), observation.skipped_records)
+    return ObserverState(
+        observation.at_ms,
+        observation.problem,
+        dict(observation.waiting),
+        observation.skipped_records,
+        observation.committed_partitions,
+    )
 
 
 def published_hold(leader_status: str | None) -> Hold | None:

@@ -81,12 +81,14 @@ class ObserverState:
         waiting: the number of partitions that have not passed the next boundary, for each reason
             (`committed.rules.WaitsFor`).
         skipped_records: how many offsets the group has skipped since the observer started.
+        committed_partitions: in how many partitions the group has a committed offset; None if that is not known.
     """
 
     at_ms: int
     problem: str
     waiting: Mapping[str, int]
     skipped_records: int
+    committed_partitions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,7 @@ def _observer_to_wire(observer: ObserverState) -> dict[str, Any]:
         "problem": observer.problem,
         "waiting": dict(observer.waiting),
         "skipped_records": observer.skipped_records,
+        "committed_partitions": observer.committed_partitions,
     }
 
 
@@ -319,7 +322,8 @@ def _observer_from_wire(wire: Mapping[str, Any]) -> ObserverState:
     at_ms = time_from_wire("observed_at", wire["observed_at"])
     if at_ms is None:
         raise ValueError("observed_at is null")
-    return ObserverState(at_ms, wire["problem"], dict(wire["waiting"]), int(wire["skipped_records"]))
+    waiting, committed = dict(wire["waiting"]), wire["committed_partitions"]
+    return ObserverState(at_ms, wire["problem"], waiting, int(wire["skipped_records"]), committed)
 
 
 def _counts_to_wire(counts: PartitionCounts | None) -> dict[str, int | None]:

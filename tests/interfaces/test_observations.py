@@ -23,6 +23,7 @@ OBSERVATION = Observation(
     upstream_ms=BASE - MINUTE,
     excluded=(Partition("raw.events", 7),),
     skipped_records=12,
+    committed_partitions=0,
 )
 PARTITIONS = {
     ORDERS_0: PartitionObservation(5, 10, "not_processed"),

@@ -30,8 +30,9 @@ function sourceFacts(clock, beats) {
   const { observer, after } = clock;
   const read = observer === null ? "not read yet" : `read ${duration(secondsSince(clock, observer.observed_at))} ago`;
   const skipped = observer?.skipped_records ? `, ${plural(observer.skipped_records, "offset")} skipped` : "";
-  const source = `Committed offsets, ${read}${skipped}${observer?.problem ? `: ${observer.problem}` : ""}`;
-  return [["Source", [source, observer?.problem ? "hold" : observer === null ? "warn" : ""]], ...(after.length ? [["After", [after.map(stageName).join(", "), ""]]] : [])];
+  const none = observer?.committed_partitions === 0 ? ", the group has none in any partition: is its name right?" : "";
+  const source = `Committed offsets, ${read}${none}${skipped}${observer?.problem ? `: ${observer.problem}` : ""}`;
+  return [["Source", [source, observer?.problem ? "hold" : observer === null || none ? "warn" : ""]], ...(after.length ? [["After", [after.map(stageName).join(", "), ""]]] : [])];
 }
 
 function partitions({ known, unknown, excluded }) {

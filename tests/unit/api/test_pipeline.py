@@ -32,6 +32,7 @@ def stuck() -> list[ClockFixture]:
             UpstreamObservation("b", OTHER, None, problem="no answer"),
         ),
         skipped_records=3,
+        committed_partitions=2,
     )
     partitions = {
         Partition(TOPIC, 0): PartitionObservation(10, 12, "not_processed"),
@@ -59,6 +60,7 @@ def test_a_clock_shows_its_observer_and_its_upstream_clocks(client_of: ClientOf)
         "problem": "",
         "waiting": {"not_processed": 1, "nothing_committed": 1},
         "skipped_records": 3,
+        "committed_partitions": 2,
     }
     assert state["hold"]["upstream"]["hold"]["partitions"] == [{"topic": TOPIC, "partition": 1}]
 

@@ -151,3 +151,15 @@ def test_skipped_offsets_are_noted() -> None:
     assert not any("skipped" in line for line in all_notes([replace(state, observer=ObserverState(0, "", {}, 0))]))
     many = [replace(skipped, clock=f"{state.clock}-{number}") for number in range(6)]
     assert any("6 of these clocks: the groups have skipped offsets" in line for line in all_notes(many))
+
+
+def test_a_group_without_committed_offsets_is_noted() -> None:
+    """Its name can be wrong, which nothing else shows while the topic is empty."""
+    state = ClockFixture().view.state()
+    without = replace(state, observer=ObserverState(0, "", {}, 0, 0))
+    assert any(f"the group {GROUP} has no committed offset in any partition" in line for line in all_notes([without]))
+    for committed in (1, None):
+        fine = replace(state, observer=ObserverState(0, "", {}, 0, committed))
+        assert not any("no committed offset" in line for line in all_notes([fine]))
+    many = [replace(without, clock=f"{state.clock}-{number}") for number in range(6)]
+    assert any("6 of these clocks: their groups have no committed offset" in line for line in all_notes(many))

@@ -187,6 +187,19 @@ def test_a_topic_that_has_create_time_now_is_reported_with_its_first_record() ->
     assert scene.create_time_seen_ms() == seen_ms
 
 
+def test_the_observation_has_the_number_of_partitions_with_commits() -> None:
+    """0 on an empty topic: the group's name can be wrong. Not known if the group can't be read."""
+    scene = Scene()
+    scene.run(6)
+    assert scene.observation().committed_partitions == 0
+    scene.work(P0, -4)
+    scene.run(6)
+    assert scene.observation().committed_partitions == 1
+    scene.kafka.refused[GROUP] = "authorization failed: Describe on group billing"
+    scene.run(6)
+    assert scene.observation().committed_partitions is None
+
+
 def test_an_offset_goes_back_jumps_and_expires() -> None:
     scene = Scene()
     scene.work(P0, -4, -3, -2, -1)

@@ -71,7 +71,7 @@ def holding_state() -> PublicState:
             ),
             UpstreamObservation("new", "", None, problem="no answer"),
         ),
-        observer=ObserverState(NOON_MS + 125_000, "the group is a share group", {"not_processed": 2}, 7),
+        observer=ObserverState(NOON_MS + 125_000, "the group is a share group", {"not_processed": 2}, 7, 0),
         heartbeats=HeartbeatState(30_000, NOON_MS, {"delivered": 3, "failed": 1, "expired": 0}),
         schedules=SchedulesState(8, 7, 2, 1, 0.25, 1_000, 1, 16.5, 3, NOON_MS - 60_000, ("partition 3: no answer",)),
     )
@@ -158,6 +158,7 @@ HOLDING_JSON: dict[str, Any] = {
         "problem": "the group is a share group",
         "waiting": {"not_processed": 2},
         "skipped_records": 7,
+        "committed_partitions": 0,
     },
     "heartbeats": {
         "every_seconds": 30.0,
