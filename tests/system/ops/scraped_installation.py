@@ -73,6 +73,7 @@ NOT_YET = {
 before it."""
 LOOK_BACK_S = 3.0
 """Panels are asked for up to two seconds ago."""
+_ANSWER_S = 5.0
 
 REPLICAS = ("one", "two")
 
@@ -186,8 +187,9 @@ class ScrapedInstallation:
         admin = AdminClient({"bootstrap.servers": self._bootstrap})
 
         def committed() -> bool:
+            admin.list_topics(timeout=_ANSWER_S)  # a client that is not connected can keep a request until its timeout
             answers = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, start)])
-            return answers[group].result(WITHIN_S).topic_partitions[0].error is None
+            return answers[group].result(_ANSWER_S).topic_partitions[0].error is None
 
         eventually(committed, within=WITHIN_S, what="the offset to be committed")  # a new coordinator must load
 

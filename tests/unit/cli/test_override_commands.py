@@ -11,6 +11,7 @@ from clocksvc.dev.child_server import free_ports
 from tests.http_stub import HttpStub, Reply, problem
 from tests.unit.api.clock_fixture import NOON, TOKEN, TOPIC, ClockFixture, ticks
 from tests.unit.api.running_service import serving
+from tests.waiting import eventually
 
 SECRET = "a-token-of-sixteen-characters"
 WHY = ["--reason", "disk of broker 3 died"]
@@ -68,9 +69,13 @@ def test_pause_and_resume(clock_fixture: ClockFixture, capsys: Captured) -> None
     shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("checkins: ")]
     assert shown == [f"checkins: paused {BY_AND_WHY}"]
     clock_fixture.publish(*ticks(1))
-    clock_fixture.time.advance(1)
-    assert main(["status"]) == 0
-    assert f"checkins: paused {BY_AND_WHY} (last tick 2026-11-22T11:00:00Z)\n" in capsys.readouterr().out
+
+    def shown_with_the_tick() -> bool:
+        clock_fixture.time.advance(1)
+        assert main(["status"]) == 0
+        return f"checkins: paused {BY_AND_WHY} (last tick 2026-11-22T11:00:00Z)\n" in capsys.readouterr().out
+
+    eventually(shown_with_the_tick, what="the status with the last tick")
     assert main(["wait", "checkins", "--until", "2026-11-22T11:05:00Z", "--timeout", "0"]) == 3
     assert capsys.readouterr().err.endswith(f"has not reached 2026-11-22T11:05:00Z: paused {BY_AND_WHY}\n")
 
