@@ -3,6 +3,8 @@
 DOUBTED_FOR_S = 300.0
 """A member of the group that still works on records of a former topic commits within this time: it is the default of
 max.poll.interval.ms, after which the group removes a member that does not ask for new records."""
+KNOWN_FOR_S = 10.0
+"""For how long an offset is taken to be the newest one. Later, the group can have gone back and commit lower ones."""
 
 
 class Commits:
@@ -13,7 +15,9 @@ class Commits:
     offset is in doubt after the topic got another id, and after an offset above the end. It counts again
 
     - once it was seen lower than before the doubt: only a member that has started again commits a lower offset. This is
-      not known if the group had no offset that counted, such as after two changes of the id one after the other; or
+      not known if the group had no offset that counted, such as after two changes of the id one after the other, or if
+      the offset was not read for `KNOWN_FOR_S` before the doubt. An offset above the end belongs to other records in
+      any case, so the offset must be lower than this one, too; or
     - once it moves `DOUBTED_FOR_S` or more after the doubt.
 
     Attributes:
@@ -33,6 +37,7 @@ class Commits:
         self._expired = False
         self._doubted_at: float | None = None
         self._highest: int | None = None
+        self._noted_at = 0.0
 
     @property
     def doubted(self) -> bool:
@@ -51,7 +56,7 @@ class Commits:
             other_topic: True if the topic has another id, or may have; False if only records of it were lost.
         """
         if not self.doubted:
-            self._highest = self.offset
+            self._highest = self.offset if at_s - self._noted_at <= KNOWN_FOR_S else None
         elif other_topic:
             self._highest = None
         self._doubted_at = at_s
@@ -60,11 +65,12 @@ class Commits:
         """Note the committed offset, and offsets of the partition that were read after it."""
         self.moved = offset != self.offset
         self._count_skipped(offset, low)
-        self.offset = offset
+        self.offset, self._noted_at = offset, at_s
         if offset is None:
             return
         if offset > high:
             self.doubt(at_s, other_topic=False)
+            self._highest = None if self._highest is None else offset
         elif self._doubted_at is not None:
             lower = self._highest is not None and offset < self._highest
             overdue = self.moved and at_s - self._doubted_at >= DOUBTED_FOR_S

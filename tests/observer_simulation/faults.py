@@ -89,7 +89,7 @@ def slow_answers(world: World) -> None:
 
 def kill_observer(world: World) -> None:
     """The observer's process dies in one of its next calls."""
-    if world.plan.without != kill_observer.__name__:
+    if not world.calm and world.plan.without != kill_observer.__name__:
         world.answers.killed_in = world.timeline.rng.randint(0, 12)
 
 

@@ -23,12 +23,17 @@ NAMES = ("raw", "clean", "warehouse")
 
 
 class World:
-    """The world of one seed."""
+    """The world of one seed.
+
+    Attributes:
+        calm: True once the faults are over.
+    """
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
         self.plan = plan = make_plan(timeline.rng)
         self.sometimes = Sometimes()
+        self.calm = False
         self.judge = Judge(timeline, plan)
         self.cluster = Cluster(timeline, plan, self.sometimes)
         self.cluster.appended = self._appended
@@ -151,6 +156,7 @@ class World:
         """End all faults. One more record comes into each partition, and each group works."""
         now_ms = self.timeline.now_ms
         self.timeline.say("calm")
+        self.calm = True
         self.answers.killed_in, self.answers.slow_until_ms, self.store_faults.lossy_until_ms = None, 0, 0
         self.cluster.unavailable_until_ms.clear()
         self.cluster.refused_until_ms.clear()

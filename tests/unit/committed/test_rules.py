@@ -2,7 +2,7 @@
 
 import pytest
 
-from clocksvc.committed.commits import DOUBTED_FOR_S
+from clocksvc.committed.commits import DOUBTED_FOR_S, KNOWN_FOR_S
 from clocksvc.committed.leadership import End
 from clocksvc.committed.rules import READ_AGAIN_S, PartitionProgress, ReadAhead, WaitsFor, drained_boundary
 from clocksvc.interfaces.committed_offsets import FoundRecord
@@ -329,6 +329,33 @@ def test_a_lower_offset_than_in_the_former_topic_counts_at_once() -> None:
     one.high, one.committed = 30, 4
     assert one.poll(T0 + MINUTE) is WaitsFor.NOT_PROCESSED
     assert one.progress.wants_record() == 4
+
+
+def test_a_lower_offset_proves_nothing_if_the_former_one_is_not_known_to_be_the_newest() -> None:
+    """The group can have gone back in the former topic, and commit from there."""
+    one = Partition()
+    one.high = one.committed = 71
+    one.poll(T0)
+    one.now_s += KNOWN_FOR_S + 1
+    one.progress = one.progress.recreated(one.now_s)
+    for committed in (63, 64, 5):
+        one.committed = committed
+        assert one.poll(T0 + MINUTE) is WaitsFor.RECREATED
+
+
+def test_an_offset_must_be_lower_than_one_above_the_end_of_the_new_topic() -> None:
+    """What is above the end belongs to the former topic, and what a member commits after it, too."""
+    one = Partition()
+    one.high = one.committed = 71
+    one.poll(T0)
+    one.progress = one.progress.recreated(one.now_s)
+    one.high, one.committed = 16, 63
+    assert one.poll(T0 + MINUTE) is WaitsFor.ABOVE_END
+    one.high, one.committed = 67, 64
+    assert one.poll(T0 + MINUTE) is WaitsFor.ABOVE_END
+    one.committed = 62
+    one.poll(T0 + MINUTE)
+    assert one.progress.commits.counting == 62
 
 
 def test_a_lower_offset_proves_nothing_after_two_changes_one_after_the_other() -> None:
