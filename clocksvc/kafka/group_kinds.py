@@ -26,7 +26,10 @@ class GroupKinds:
         self._known: dict[str, tuple[float, str]] = {}
 
     def unsuitable(self, admin: Admin, groups: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """Yield the groups without ordered offsets, each with the reason. Blocks for a second at most."""
+        """Yield the groups without ordered offsets, each with the reason.
+
+        Blocks for a second at most if brokers do not answer; up to ten checks are answered one after the other.
+        """
         now = self._time.monotonic()
         left = _AT_ONCE
         for group in groups:

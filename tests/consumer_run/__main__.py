@@ -3,13 +3,14 @@
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from clocksvc.testing import ConsumerRun, Interleaving
 from tests.consumer_run.arroyo_driver import ON_ARROYO
 from tests.consumer_run.defects import DEFECTS
 from tests.consumer_run.examples import EXAMPLES, Example
-from tests.consumer_run.hunt import FOUND, Hunted, found_seeds, hunt
+from tests.consumer_run.hunt import FOUND, hunt_in_example
+from tests.seed_runs.hunt import Hunted
 
 DEFECT_SEEDS = 2_000
 
@@ -30,12 +31,12 @@ def main() -> int:
     never = [] if args.defect else _explore(args.seeds)
     if not args.defect:
         _explore_examples(ON_ARROYO, max(1, args.seeds // 5))
-    hunted = [_show(hunt(name, range(DEFECT_SEEDS))) for name in args.defect or DEFECTS]
+    hunted = [_show(hunt_in_example(DEFECTS[name], range(DEFECT_SEEDS))) for name in args.defect or DEFECTS]
     missed = [one.name for one in hunted if one.seed is None]
     most = max((one.tried for one in hunted if one.seed is not None), default=0)
     print(f"{len(hunted)} defects: {len(hunted) - len(missed)} found, none after more than {most} seeds", *missed)
     if args.write:
-        _write(hunted)
+        FOUND.add(hunted, DEFECTS)
     return int(bool(never or missed))
 
 
@@ -62,16 +63,8 @@ def _explore_examples(chosen: Mapping[str, Example], seeds: int) -> Counter[Inte
 
 def _show(one: Hunted) -> Hunted:
     seeds = "NOT FOUND" if one.seed is None else str(one.tried)
-    other = f" ({len(one.other)} other messages, such as {one.other[0]})" if one.other else ""
-    print(f"{one.name:<32} {seeds:>6}  {one.words}{other}", flush=True)
+    print(f"{one.name:<32} {seeds:>6}  {one.words}{one.other_messages}", flush=True)
     return one
-
-
-def _write(hunted: Iterable[Hunted]) -> None:
-    seeds = found_seeds() | {one.name: one.seed for one in hunted if one.seed is not None}
-    head = "# The first seed that finds each defect. Made by `python -m tests.consumer_run --write`.\n"
-    lines = [f"{name} = {seed}\n" for name, seed in sorted(seeds.items()) if name in DEFECTS]
-    FOUND.write_text(head + "".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

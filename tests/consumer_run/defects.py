@@ -19,37 +19,28 @@ from clocksvc.client.consumer.loop import ConsumerLoop
 from clocksvc.client.consumer.machine import ConsumerMachine
 from clocksvc.client.consumer.watermark import Timestamps, Watermark
 from clocksvc.clock.partition import Partition
-
-Patch = Callable[[], AbstractContextManager[object]]
+from tests.seed_runs import defect as seed_runs
 
 
 @dataclass(frozen=True, slots=True)
-class Defect:
+class Defect(seed_runs.Defect):
     """One deliberate bug in the consumer.
 
     Attributes:
-        name: for the command line and the table.
-        does: what the consumer does then.
-        words: the beginnings of messages that fit the defect.
-        patch: makes the defect.
         example: the consumer with which it is searched.
     """
 
-    name: str
-    does: str
-    words: tuple[str, ...]
-    patch: Patch
     example: str
 
 
 DEFECTS: dict[str, Defect] = {}
 
 
-def defect(does: str, *words: str, example: str = "orders") -> Callable[[Patch], Patch]:
+def defect(does: str, *words: str, example: str = "orders") -> Callable[[seed_runs.Patch], seed_runs.Patch]:
     """Add a defect to the table. The name of the function is its name."""
 
-    def add(make: Patch) -> Patch:
-        name = getattr(make, "__name__", "").replace("_", "-")
+    def add(make: seed_runs.Patch) -> seed_runs.Patch:
+        name = seed_runs.defect_name(make)
         DEFECTS[name] = Defect(name, does, words, make, example)
         return make
 

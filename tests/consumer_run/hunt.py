@@ -1,54 +1,16 @@
-"""Searches a defect by seeds, until one finds it."""
+"""Searches the deliberate defects of the consumer by seeds."""
 
-import tomllib
 from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from clocksvc.testing.consumer.explore import Exploration
-from tests.consumer_run.defects import DEFECTS, Defect
+from tests.consumer_run.defects import Defect
 from tests.consumer_run.examples import EXAMPLES
+from tests.seed_runs.hunt import FoundSeeds, Hunted, hunt
 
-FOUND = Path(__file__).with_name("found.toml")
-"""The first seed that finds each defect, for the tests."""
-
-
-def found_seeds() -> dict[str, int]:
-    """The first seed that finds each defect, as of the last search."""
-    return tomllib.loads(FOUND.read_text(encoding="utf-8")) if FOUND.exists() else {}
-
-
-@dataclass(frozen=True, slots=True)
-class Hunted:
-    """The result of the search for one defect.
-
-    Attributes:
-        tried: how many seeds were run. seed: the one that found it; None if none did.
-        words: its message.
-        other: messages that do not fit; they do not count.
-    """
-
-    name: str
-    tried: int
-    seed: int | None
-    words: str = ""
-    other: tuple[str, ...] = ()
-
-
-def hunt(name: str, seeds: Iterable[int]) -> Hunted:
-    """The first seed that finds a defect with a fitting message, and finds nothing in the product itself."""
-    defect = DEFECTS[name]
-    tried, other = 0, list[str]()
-    for seed in seeds:
-        tried += 1
-        words = failure(defect.example, seed, defect)
-        if words is None:
-            continue
-        if words.startswith(defect.words) and failure(defect.example, seed) is None:
-            return Hunted(name, tried, seed, words, tuple(other))
-        other.append(f"seed {seed}: {words}")
-    return Hunted(name, tried, None, "", tuple(other))
+FOUND = FoundSeeds(Path(__file__).with_name("found.toml"), "python -m tests.consumer_run --write")
 
 
 def failure(example: str, seed: int, defect: Defect | None = None) -> str | None:
@@ -56,3 +18,8 @@ def failure(example: str, seed: int, defect: Defect | None = None) -> str | None
     build, records, check = EXAMPLES[example]
     with nullcontext() if defect is None else defect.patch():
         return Exploration(build, records, check).failure(seed)
+
+
+def hunt_in_example(defect: Defect, seeds: Iterable[int]) -> Hunted:
+    """Search a defect in its example."""
+    return hunt(defect, seeds, partial(failure, defect.example))

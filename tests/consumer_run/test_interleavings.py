@@ -6,7 +6,7 @@ from clocksvc.testing import ConsumerRun, Interleaving
 from clocksvc.testing.consumer.explore import Exploration
 from tests.consumer_run.defects import DEFECTS
 from tests.consumer_run.examples import EXAMPLES
-from tests.consumer_run.hunt import failure, found_seeds, hunt
+from tests.consumer_run.hunt import FOUND, failure, hunt_in_example
 
 pytestmark = pytest.mark.core
 
@@ -61,12 +61,12 @@ def test_a_seed_finds_the_defect(name: str) -> None:
 
     After a change of the consumer or of ConsumerRun, another seed may find it: `make interleavings ARGS=--write`.
     """
-    hunted = hunt(name, [found_seeds()[name], *range(100)])
+    hunted = hunt_in_example(DEFECTS[name], [FOUND.read()[name], *range(100)])
 
     assert hunted.seed is not None, hunted.other
 
 
 def test_every_defect_is_found() -> None:
     """Within 2,000 seeds each."""
-    assert set(found_seeds()) == set(DEFECTS)
-    assert max(found_seeds().values()) < 2_000
+    assert set(FOUND.read()) == set(DEFECTS)
+    assert max(FOUND.read().values()) < 2_000

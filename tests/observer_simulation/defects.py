@@ -1,8 +1,8 @@
 """Deliberate defects of the observer and its rules: each is a small patch that a seed must find."""
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from unittest.mock import patch
 
 from clocksvc.clock.partition import Partition
@@ -15,41 +15,12 @@ from clocksvc.committed.upstream_ticks import UpstreamTicks
 from clocksvc.interfaces.committed_offsets import FoundRecord, PartitionEnds
 from clocksvc.interfaces.observations import Observation
 from tests.observer_simulation.world.answers import Answers
+from tests.seed_runs.defect import Defects, Patched
 
-Patched = AbstractContextManager[object]
-Patch = Callable[[], Patched]
 EARLY = ("early", "missing")
 
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """One deliberate bug.
-
-    Attributes:
-        name: for the command line and the table.
-        does: what the observer does then.
-        words: the beginnings of messages that fit the defect.
-        patch: makes the defect.
-    """
-
-    name: str
-    does: str
-    words: tuple[str, ...]
-    patch: Patch
-
-
-DEFECTS: dict[str, Defect] = {}
-
-
-def defect(does: str, *words: str) -> Callable[[Patch], Patch]:
-    """Add a defect to the table. The name of the function is its name."""
-
-    def add(make: Patch) -> Patch:
-        name = getattr(make, "__name__", "").replace("_", "-")
-        DEFECTS[name] = Defect(name, does, words, make)
-        return make
-
-    return add
+DEFECTS = Defects()
+defect = DEFECTS.define
 
 
 # -- by a record ------------------------------------------------------------------------------------------------------

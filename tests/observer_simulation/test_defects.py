@@ -7,19 +7,20 @@ finds most defects. To search all seeds again: `make defects ARGS=--write`.
 import pytest
 
 from tests.observer_simulation.defects import DEFECTS
-from tests.observer_simulation.hunt import found_seeds, hunt
+from tests.observer_simulation.hunt import FOUND, failure
+from tests.seed_runs.hunt import hunt
 
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_seed_finds_the_defect(name: str) -> None:
     """The message fits the defect, and the same seed finds nothing in the observer itself."""
-    hunted = hunt(name, [found_seeds()[name], *range(1, 100)])
+    hunted = hunt(DEFECTS[name], [FOUND.read()[name], *range(1, 100)], failure)
 
     assert hunted.seed is not None, hunted.other
 
 
 def test_every_defect_is_found() -> None:
     """Within 2,000 seeds each."""
-    assert set(found_seeds()) == set(DEFECTS)
-    assert max(found_seeds().values()) <= 2_000
+    assert set(FOUND.read()) == set(DEFECTS)
+    assert max(FOUND.read().values()) <= 2_000
     assert len(DEFECTS) >= 15

@@ -1,20 +1,20 @@
 """`python -m tests.scheduler_simulation --seeds 2000 --jobs 2`, or `--seed 17 --trace`."""
 
 import argparse
-import gc
 import logging
-import multiprocessing
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.scheduler_simulation.defects import DEFECTS
-from tests.scheduler_simulation.hunt import hunt, keep
+from tests.scheduler_simulation.hunt import FOUND, failure
 from tests.scheduler_simulation.run import Failure, Result, Simulation
 from tests.scheduler_simulation.sometimes import AT_LEAST, NEEDS_SEEDS, Path
+from tests.seed_runs.hunt import search
+from tests.seed_runs.many import in_parallel, replay
 
 CHUNK = 25
 SHOWN = 20
@@ -59,47 +59,6 @@ def run_seeds(seeds: Iterable[int]) -> Totals:
     return totals
 
 
-def _in_parallel(first: int, seeds: int, jobs: int) -> Iterator[Totals]:
-    chunks = [range(start, min(start + CHUNK, first + seeds)) for start in range(first, first + seeds, CHUNK)]
-    if jobs == 1:
-        yield from map(run_seeds, chunks)
-        return
-    gc.freeze()
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap_unordered(run_seeds, chunks)
-
-
-def replay(seed: int, *, trace: bool) -> int:
-    """Run one seed, with a trace if wanted. Returns 1 if it broke a promise."""
-    logging.disable(logging.CRITICAL)
-    simulation = Simulation(seed, traced=trace)
-    failure: Failure | None = None
-    try:
-        simulation.run()
-    except Failure as found:
-        failure = found
-    if trace:
-        print(simulation.scheduler.story())
-    print(failure or f"seed {seed} breaks no promise: {dict(simulation.result.counts)}")
-    return int(failure is not None)
-
-
-def search(names: Iterable[str], seeds: range, *, write: bool) -> int:
-    """Search defects. Returns 1 if one of them is not found."""
-    logging.disable(logging.CRITICAL)
-    hunted = []
-    for name in names:
-        one = hunt(name, seeds)
-        hunted.append(one)
-        other = f" ({len(one.other)} other messages, such as {one.other[0]})" if one.other else ""
-        print(f"{name:<28} {'NOT FOUND' if one.seed is None else one.tried:>9}  {one.words}{other}", flush=True)
-    if write:
-        keep(hunted)
-    missed = [one.name for one in hunted if one.seed is None]
-    print(f"{len(hunted)} defects, {len(missed)} not found: {missed}")
-    return int(bool(missed))
-
-
 def main() -> int:
     """Run seeds. Returns 1 if one of them broke a promise, or a rare path was not taken often enough."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -113,11 +72,13 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="keep the seeds that find defects, for the tests")
     args = parser.parse_args()
     if args.seed is not None:
-        return replay(args.seed, trace=args.trace)
+        simulation = Simulation(args.seed, traced=args.trace)
+        return replay(args.seed, simulation, Failure, (lambda one: one.scheduler.story()) if args.trace else None)
+    seeds = range(args.first, args.first + args.seeds)
     if args.defects or args.defect:
-        return search(args.defect or list(DEFECTS), range(args.first, args.first + args.seeds), write=args.write)
+        return search(DEFECTS, args.defect or DEFECTS, seeds, failure, FOUND if args.write else None)
     began, totals = time.monotonic(), Totals()
-    for done in _in_parallel(args.first, args.seeds, max(1, args.jobs)):
+    for done in in_parallel(run_seeds, seeds, max(1, args.jobs), CHUNK):
         totals.merge(done)
         if sys.stderr.isatty():
             print(f"\r{totals.seeds + len(totals.failed)} of {args.seeds}", end="", file=sys.stderr, flush=True)

@@ -3,9 +3,9 @@
 `torn_ticks_decided_again`, `open_transaction_stays` and `given_up_alone` were real ones, which seeds have found.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -26,40 +26,10 @@ from clocksvc.schedules import cron, entry, recurrence, wheel
 from clocksvc.schedules.due_log import DueLogReader, tick_records
 from clocksvc.schedules.entry import Entry, Task, read_task
 from clocksvc.schedules.wheel import DueAtTick, ScheduleWheel
+from tests.seed_runs.defect import Defects, Patched
 
-Patched = AbstractContextManager[object]
-Patch = Callable[[], Patched]
-
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """One deliberate bug.
-
-    Attributes:
-        name: for the command line and the table.
-        does: what the scheduler does then.
-        words: the beginnings of messages that fit the defect.
-        patch: makes the defect.
-    """
-
-    name: str
-    does: str
-    words: tuple[str, ...]
-    patch: Patch
-
-
-DEFECTS: dict[str, Defect] = {}
-
-
-def defect(does: str, *words: str) -> Callable[[Patch], Patch]:
-    """Add a defect to the table. The name of the function is its name."""
-
-    def add(make: Patch) -> Patch:
-        name = getattr(make, "__name__", "").replace("_", "-")
-        DEFECTS[name] = Defect(name, does, words, make)
-        return make
-
-    return add
+DEFECTS = Defects()
+defect = DEFECTS.define
 
 
 # -- a term of an owner -----------------------------------------------------------------------------------------------

@@ -1,17 +1,16 @@
 """`python -m tests.simulation --seeds 2000 --jobs 2`, or `--seed 17 --trace`."""
 
 import argparse
-import gc
 import logging
-import multiprocessing
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
+from tests.seed_runs.many import in_parallel, replay
 from tests.simulation.branch_coverage import BranchCoverage
 from tests.simulation.run import FAULTS, STEPS, Failure, Result, Simulation
 from tests.simulation.sometimes import NEEDS_SEEDS, Path
@@ -74,31 +73,6 @@ def run_seeds(seeds: Iterable[int]) -> Totals:
     return totals
 
 
-def _in_parallel(first: int, seeds: int, jobs: int) -> Iterator[Totals]:
-    chunks = [range(start, min(start + CHUNK, first + seeds)) for start in range(first, first + seeds, CHUNK)]
-    if jobs == 1:
-        yield from map(run_seeds, chunks)
-        return
-    gc.freeze()
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap_unordered(run_seeds, chunks)
-
-
-def replay(seed: int, *, trace: bool) -> int:
-    """Run one seed, with a trace if wanted. Returns 1 if it broke a promise."""
-    logging.disable(logging.CRITICAL)
-    simulation = Simulation(seed, traced=trace)
-    failure: Failure | None = None
-    try:
-        simulation.run()
-    except Failure as found:
-        failure = found
-    if trace:
-        print(simulation.scheduler.story())
-    print(failure or f"seed {seed} breaks no promise: {dict(simulation.result.counts)}")
-    return int(failure is not None)
-
-
 def main() -> int:
     """Run seeds. Returns 1 if one of them broke a promise."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -110,9 +84,11 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print every step")
     args = parser.parse_args()
     if args.seed is not None:
-        return replay(args.seed, trace=args.trace)
+        simulation = Simulation(args.seed, traced=args.trace)
+        return replay(args.seed, simulation, Failure, (lambda one: one.scheduler.story()) if args.trace else None)
+    seeds = range(args.first, args.first + args.seeds)
     began, totals = time.monotonic(), Totals()
-    for done in _in_parallel(args.first, args.seeds, max(1, args.jobs)):
+    for done in in_parallel(run_seeds, seeds, max(1, args.jobs), CHUNK):
         totals.merge(done)
         if sys.stderr.isatty():
             print(f"\r{totals.seeds + len(totals.failed)} of {args.seeds}", end="", file=sys.stderr, flush=True)

@@ -8,9 +8,9 @@ import pytest
 
 from tests.simulation.defects.catalogue import DEFECTS
 from tests.simulation.defects.directed import proves
-from tests.simulation.defects.hunt import hunt, kept
+from tests.simulation.defects.hunt import FOUND, hunt
 
-SEEDS = kept()
+SEEDS = FOUND.read()
 OFTEN = [name for name, seed in SEEDS.items() if seed <= 12 or not DEFECTS[name].directed]
 DIRECTED = [name for name, defect in DEFECTS.items() if defect.directed]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+from tests.seed_runs.hunt import Hunted
 from tests.simulation.defects.catalogue import DEFECTS
-from tests.simulation.defects.hunt import KEPT, Hunted, hunt, kept
+from tests.simulation.defects.hunt import FOUND, hunt
 
 
 def main() -> int:
@@ -53,20 +54,18 @@ def _line(one: Hunted) -> str:
     if one.directed is False:
         told.append(f"NOT found by {DEFECTS[one.name].directed}")
     if one.other:
-        told.append(f"({len(one.other)} other messages, such as {one.other[0]})")
+        told.append(one.other_messages.strip())
     seeds = str(one.tried) if one.seed is not None else "-" if one.found else "NOT FOUND"
     return f"{one.name:<38} {seeds:>6}  {' '.join(told)}"
 
 
 def _write(hunted: Iterable[Hunted]) -> None:
-    seeds = kept()
+    seeds = FOUND.read()
     for one in hunted:
         seeds.pop(one.name, None)
         if one.seed is not None:
             seeds[one.name] = one.seed
-    head = "# The first seed that finds each defect. Made by `python -m tests.simulation.defects --write`.\n"
-    lines = [f"{name} = {seed}\n" for name, seed in sorted(seeds.items()) if name in DEFECTS]
-    KEPT.write_text(head + "".join(lines), encoding="utf-8")
+    FOUND.write(seeds, DEFECTS)
 
 
 if __name__ == "__main__":

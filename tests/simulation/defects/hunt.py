@@ -1,63 +1,25 @@
 """Searches one defect: by seeds, until one finds it, and by its directed test."""
 
 import signal
-import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
+from tests.seed_runs.hunt import FoundSeeds, Hunted
+from tests.seed_runs.hunt import hunt as hunt_by_seeds
 from tests.simulation.defects.defect import Defect
 from tests.simulation.defects.directed import proves
 from tests.simulation.run import Failure, Simulation
 
-KEPT = Path(__file__).with_name("found.toml")
-"""The first seed that finds each defect, for the tests."""
+FOUND = FoundSeeds(Path(__file__).with_name("found.toml"), "python -m tests.simulation.defects --write")
 PATIENCE_S = 20
 
 
-def kept() -> dict[str, int]:
-    """The first seed that finds each defect, as of the last change of the simulation."""
-    return tomllib.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-
-
-@dataclass(frozen=True, slots=True)
-class Hunted:
-    """The result of the search for one defect.
-
-    Attributes:
-        tried: how many seeds were run. seed: the one that found it; None if none did.
-        words: the message.
-        other: seeds with a message that does not fit; they do not count.
-        directed: whether the directed test finds it too; None if there is none.
-    """
-
-    name: str
-    tried: int
-    seed: int | None
-    words: str
-    other: tuple[str, ...] = ()
-    directed: bool | None = None
-
-    @property
-    def found(self) -> bool:
-        """Whether a seed or the directed test finds it."""
-        return self.seed is not None or bool(self.directed)
-
-
 def hunt(defect: Defect, seeds: Iterable[int]) -> Hunted:
-    """The first seed that finds a defect with a fitting message, and finds nothing in the product itself."""
+    """Search a defect by seeds, and run its directed test if it has one."""
     proved = proves(defect.directed, defect) if defect.directed else None
-    tried, other = 0, list[str]()
-    for seed in seeds:
-        tried += 1
-        words = complaint(seed, defect)
-        if words is None:
-            continue
-        if words.startswith(defect.words) and complaint(seed) is None:
-            return Hunted(defect.name, tried, seed, words, tuple(other), proved)
-        other.append(f"seed {seed}: {words}")
-    return Hunted(defect.name, tried, None, "", tuple(other), proved)
+    return replace(hunt_by_seeds(defect, seeds, complaint), directed=proved)
 
 
 def complaint(seed: int, defect: Defect | None = None) -> str | None:

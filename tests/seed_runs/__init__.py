@@ -1,0 +1,1 @@
+"""What the simulations share: deliberate defects, the search for them by seeds, and runs of many seeds."""
