@@ -1,6 +1,7 @@
 """What all tests share: hypothesis' profiles, and the fixtures with real servers (started only when asked for)."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,10 @@ pytest_plugins = ["tests.servers", "tests.system.ops.scraped_fixtures"]
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "local"))
+
+# A shell that starts the tests in the background ignores SIGINT, and so would every program that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST = (
     "tests/system/outages/test_dead_partition_leader.py",
@@ -39,6 +44,7 @@ LONGEST = (
     "tests/system/beat/test_heartbeat_outages.py",
     "tests/system/beat/test_beat_by_the_clock.py",
     "tests/system/ops/container/test_image.py",
+    "tests/system/ops/docs/test_observed_groups.py",
     "tests/system/ops/alerts/test_live.py",
     "tests/system/ops/page/test_accessible.py",
     "tests/system/ops/page/test_layout.py",

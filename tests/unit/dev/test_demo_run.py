@@ -90,10 +90,10 @@ def ticks_told(output: str) -> list[int]:
     return [seconds(one) for line in found for one in line.split(", ")]
 
 
-def test_fifty_seconds(tmp_path: Path) -> None:
-    """`--for 50s` ends by itself with 0: ticks in order, a hold with its partition and reason, the skipped ticks."""
+def test_forty_five_seconds(tmp_path: Path) -> None:
+    """`--for 45s` ends by itself with 0: ticks in order, a hold with its partition and reason, the skipped ticks."""
     [port] = free_ports(1)
-    with running(tmp_path, "--for", "50s", "--port", str(port)) as run:
+    with running(tmp_path, "--for", "45s", "--port", str(port)) as run:
         eventually(lambda: run.told("due: monitor-1"), within=120, what="the first due record")
         with Schedules(f"http://127.0.0.1:{port}", "demo") as schedules:
             schedules.put("acme:home", {"interval": "5s", "task": "uptime.check"})
